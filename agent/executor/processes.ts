@@ -1,0 +1,97 @@
+/**
+ * The processes of a box, found in the host's /proc. A box in a container is a process namespace of its own, so what
+ * is in it can neither hide from this nor be confused with anything else; a box of the host executor is told by a
+ * variable in its processes' environment and by their sessions.
+ */
+import { readFile, readdir, readlink } from 'node:fs/promises';
+import { stepVariable } from './supervisor.js';
+
+export interface Process {
+  /** As the host numbers it. */
+  readonly pid: number;
+  readonly session: number;
+  /** The step it was started by: inherited, unless a process cleared its environment. */
+  readonly stepId?: string;
+}
+
+/** Session from `/proc/<pid>/stat`; the program's name in it may hold spaces and parentheses. */
+export function sessionOf(stat: string): number | undefined {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  const session = Number(fields[3]);
+  return fields[0] === 'Z' || !Number.isSafeInteger(session) ? undefined : session;
+}
+
+export function variableIn(environ: string, name: string): string | undefined {
+  return environ
+    .split('\0')
+    .find((entry) => entry.startsWith(`${name}=`))
+    ?.slice(name.length + 1);
+}
+
+async function pids(): Promise<number[]> {
+  return (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+}
+
+// A process that ends while it is looked at, or belongs to someone else, is not one of the box: undefined for all.
+const readProc = (pid: number, file: string): Promise<string | undefined> =>
+  readFile(`/proc/${pid}/${file}`, 'latin1').catch(() => undefined);
+const namespaceOf = (pid: number): Promise<string | undefined> =>
+  readlink(`/proc/${pid}/ns/pid`).catch(() => undefined);
+
+async function describe(pid: number, environ: string): Promise<Process | undefined> {
+  const stat = await readProc(pid, 'stat');
+  const session = stat === undefined ? undefined : sessionOf(stat);
+  if (session === undefined) return undefined;
+  const stepId = variableIn(environ, stepVariable);
+  return stepId === undefined ? { pid, session } : { pid, session, stepId };
+}
+
+/** All living processes in the process namespace of `first`, without it and its session (the supervisor's own). */
+export async function processesInNamespace(first: number): Promise<readonly Process[]> {
+  const namespace = await namespaceOf(first);
+  if (namespace === undefined) return [];
+  const found = await Promise.all(
+    (await pids()).map(async (pid) => {
+      if (pid === first || (await namespaceOf(pid)) !== namespace) return undefined;
+      return describe(pid, (await readProc(pid, 'environ')) ?? '');
+    }),
+  );
+  return found.filter((each) => each !== undefined).filter((each) => each.session !== first);
+}
+
+/** All living processes whose environment has `name=value` for a value that `belongs`, and those in their sessions. */
+export async function processesWithVariable(
+  name: string,
+  belongs: (value: string) => boolean,
+): Promise<readonly Process[]> {
+  const found = await Promise.all(
+    (await pids()).map(async (pid) => {
+      if (pid === process.pid) return undefined;
+      const environ = await readProc(pid, 'environ');
+      if (environ === undefined) return undefined;
+      const process_ = await describe(pid, environ);
+      const value = variableIn(environ, name);
+      return process_ && { process: process_, own: value !== undefined && belongs(value) };
+    }),
+  );
+  const all = found.filter((each) => each !== undefined);
+  const sessions = new Set(all.filter((each) => each.own).map((each) => each.process.session));
+  return all.filter((each) => each.own || sessions.has(each.process.session)).map((each) => each.process);
+}
+
+/** Those of a step: what carries its id, and what shares a session with such a process. */
+export function processesOfStep(all: readonly Process[], stepId: string): readonly Process[] {
+  const sessions = new Set(all.filter((each) => each.stepId === stepId).map((each) => each.session));
+  return all.filter((each) => each.stepId === stepId || sessions.has(each.session));
+}
+
+/** Sends a signal to each; one that has ended meanwhile is what was wanted. */
+export function signalAll(processes: readonly Process[], signal: 'SIGTERM' | 'SIGKILL'): void {
+  for (const { pid } of processes) {
+    try {
+      process.kill(pid, signal);
+    } catch {
+      // Ended between being listed and being signalled.
+    }
+  }
+}

@@ -1,0 +1,196 @@
+/**
+ * A box as the agent sees it, whatever its supervisor runs in: makes a step's files, tells the supervisor its line,
+ * and follows it. One step at a time.
+ */
+import { randomBytes } from 'node:crypto';
+import { watch, type FSWatcher } from 'node:fs';
+import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { sleep } from '../../shared/async/sleep.js';
+import { ExecutorError, type RunningStep, type StepCommand, type StepHandle } from './executor.js';
+import { createGuarded, openGuarded, readGuarded, type Owner } from './guarded-file.js';
+import { maxEnvBytes, parseStepEnv, type StepEnvironment } from './step-env.js';
+import { FollowedLog } from './step-log.js';
+import { StepRun } from './step-run.js';
+import { prepareScript, type StepPlace } from './step-script.js';
+import { parseHandle, type StepIdentity } from './step-handle.js';
+import { stepLine } from './supervisor.js';
+import type { SupervisorLink } from './supervisor-link.js';
+
+export interface SupervisedBoxOptions {
+  readonly agent: string;
+  /** Where the agent writes scripts; the step sees it read-only as `place.in`. */
+  readonly inDirectory: string;
+  /** Hostile. */
+  readonly outDirectory: string;
+  /** Names of the steps that ran, for `readEnv` after a restart; not visible in the box. */
+  readonly stepsFile: string;
+  readonly owner: Owner;
+  readonly place: Omit<StepPlace, 'id'>;
+  readonly link: SupervisorLink;
+}
+
+/** How long after a restart a step must show a sign of having been started. */
+const startedGraceMs = 1000;
+
+export class SupervisedBox {
+  readonly shell: string;
+  readonly owner: Owner;
+  readonly workspacePath: string;
+  readonly #options: SupervisedBoxOptions;
+  #current: StepRun | undefined;
+  #watcher: FSWatcher | undefined;
+
+  constructor(options: SupervisedBoxOptions) {
+    this.#options = options;
+    this.shell = options.place.shell.name;
+    this.owner = options.owner;
+    this.workspacePath = options.place.workspace;
+  }
+
+  async prepareStep(command: StepCommand): Promise<StepHandle> {
+    const identity: StepIdentity = {
+      number: command.number,
+      id: `${command.number}-${randomBytes(8).toString('hex')}`,
+      marker: randomBytes(12).toString('hex'),
+      oomKills: await this.#options.link.oomKills(),
+    };
+    const { oomKills, ...known } = identity;
+    return oomKills === undefined ? known : { ...known, oomKills };
+  }
+
+  async startStep(command: StepCommand, handle: StepHandle): Promise<RunningStep> {
+    const step = parseHandle(handle);
+    this.#requireAlive();
+    const { inDirectory, outDirectory, owner, place } = this.#options;
+    const path = (suffix: string): string => join(outDirectory, `${step.id}.${suffix}`);
+    let script: string;
+    try {
+      script = prepareScript(command, { ...place, id: step.id });
+    } catch (error) {
+      const message = `step ${step.number} cannot be started: ${error instanceof Error ? error.message : String(error)}`;
+      throw new ExecutorError({ kind: 'invalid-pipeline', message }, { cause: error });
+    }
+    const log = await createGuarded(path('log'), owner);
+    try {
+      await Promise.all([
+        writeFile(join(inDirectory, `${step.number}.sh`), script, { mode: 0o644 }),
+        writeFile(join(inDirectory, `step-${step.number}`), command.run, { mode: 0o644 }),
+        createGuarded(path('env'), owner).then((file) => file.close()),
+        createGuarded(path('output'), owner).then((file) => file.close()),
+        appendFile(this.#options.stepsFile, `${step.id}\n`, { mode: 0o600 }),
+      ]);
+      const run = this.#follow(command, step, log);
+      await this.#options.link.send(stepLine(step));
+      return run;
+    } catch (error) {
+      if (this.#current === undefined) await log.close();
+      throw error;
+    }
+  }
+
+  async resumeStep(command: StepCommand, handle: StepHandle): Promise<RunningStep> {
+    const step = parseHandle(handle);
+    const log = await openGuarded(join(this.#options.outDirectory, `${step.id}.log`));
+    // The log is made before the supervisor hears of the step: without it the step was certainly not started.
+    if (log === undefined) return this.startStep(command, handle);
+    if (!(await this.#wasStarted(step))) {
+      await log.close();
+      await Promise.all(
+        ['log', 'env', 'output'].map((suffix) =>
+          rm(join(this.#options.outDirectory, `${step.id}.${suffix}`), { force: true }),
+        ),
+      );
+      return this.startStep(command, handle);
+    }
+    return this.#follow(command, step, log);
+  }
+
+  /** The agent may have died between making the log and sending the line. */
+  async #wasStarted(step: StepIdentity): Promise<boolean> {
+    const { outDirectory, link } = this.#options;
+    const deadline = performance.now() + startedGraceMs;
+    for (;;) {
+      for (const suffix of ['pid', 'exit', 'log']) {
+        const content = await readGuarded(join(outDirectory, `${step.id}.${suffix}`), 1);
+        if (content !== undefined && content.length > 0) return true;
+      }
+      if (link.lost !== undefined || (await link.processes()).some((each) => each.stepId === step.id))
+        return true;
+      if (performance.now() > deadline) return false;
+      await sleep(20);
+    }
+  }
+
+  #follow(
+    command: StepCommand,
+    step: StepIdentity,
+    handle: Awaited<ReturnType<typeof createGuarded>>,
+  ): StepRun {
+    this.#watchOut();
+    const { agent, outDirectory, link } = this.#options;
+    const log = new FollowedLog({ handle, marker: step.marker, limitBytes: command.logLimitBytes });
+    const run: StepRun = new StepRun({
+      agent,
+      number: step.number,
+      id: step.id,
+      out: outDirectory,
+      log,
+      limitBytes: command.logLimitBytes,
+      link,
+      oomKillsBefore: step.oomKills,
+      onEnd: async () => {
+        if (this.#current === run) this.#current = undefined;
+        return { notes: (await this.#envOf(step.id)).problems };
+      },
+    });
+    this.#current = run;
+    return run;
+  }
+
+  /** inotify of the out directory: within 10 ms; where it cannot be had (limit reached) the steps' own ticks serve. */
+  #watchOut(): void {
+    if (this.#watcher !== undefined) return;
+    try {
+      this.#watcher = watch(this.#options.outDirectory, { persistent: false }, () => this.#current?.ring());
+      this.#watcher.on('error', () => this.#watcher?.close());
+    } catch {
+      // See above: 50 ms instead of a few.
+    }
+  }
+
+  async readEnv(): Promise<Readonly<Record<string, string>>> {
+    const ids = await readFile(this.#options.stepsFile, 'utf8').catch(() => '');
+    const merged: Record<string, string> = {};
+    for (const id of ids.split('\n').filter((line) => line !== '')) {
+      Object.assign(merged, (await this.#envOf(id)).variables);
+    }
+    return merged;
+  }
+
+  async #envOf(id: string): Promise<StepEnvironment> {
+    const content = await readGuarded(join(this.#options.outDirectory, `${id}.env`), maxEnvBytes + 1);
+    if (content === undefined || content.length === 0) return { variables: {}, problems: [] };
+    if (content.length > maxEnvBytes) {
+      return { variables: {}, problems: ['$GANTRY_ENV was ignored: it is larger than 1 MiB'] };
+    }
+    return parseStepEnv(content.toString('utf8'));
+  }
+
+  /** Stops watching; called when the box is removed. */
+  close(): void {
+    this.#watcher?.close();
+    this.#watcher = undefined;
+  }
+
+  #requireAlive(): void {
+    const { lost } = this.#options.link;
+    if (lost !== undefined) throw new ExecutorError(lost);
+    if (this.#current !== undefined) {
+      throw new ExecutorError({
+        kind: 'internal',
+        message: 'a box runs one step at a time, and one is running',
+      });
+    }
+  }
+}

@@ -1,0 +1,19 @@
+import type { Failure } from '../../shared/model/failure.js';
+import type { Process } from './processes.js';
+
+/** What a box's steps need from where their supervisor runs: a container, or a process of the host. */
+export interface SupervisorLink {
+  /** Hands a line to the supervisor's stdin. Throws ExecutorError (box-broken) when it is gone. */
+  send(line: string): Promise<void>;
+  /** Why nothing more will come from this supervisor; undefined while it is well. */
+  readonly lost: Failure | undefined;
+  /** Calls back once when `lost` is set (at once if it is already); returns how to stop listening. */
+  onLost(listener: () => void): () => void;
+  /** Living processes of the box, without the supervisor and its own. */
+  processes(): Promise<readonly Process[]>;
+  /** How many processes of the box the kernel has killed for memory so far; undefined where that cannot be known. */
+  oomKills(): Promise<number | undefined>;
+  readonly memoryLimitBytes: number | undefined;
+  /** Ends the box with everything in it, at once; `lost` is set afterwards. */
+  kill(): Promise<void>;
+}

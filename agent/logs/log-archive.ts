@@ -1,0 +1,92 @@
+/**
+ * Puts the exact bytes of an attempt's logs into storage, where they stay after LOGS was purged. Runs after the end of
+ * the attempt was acknowledged, so nothing waits for it.
+ */
+import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open, opendir, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { PresignObject } from '../../shared/model/agent.js';
+import type { LogDigest } from '../../shared/model/event.js';
+import type { PresignedUrl } from '../../shared/blob/presigned-url.js';
+import type { Transfer } from '../../shared/blob/transfer.js';
+import { readLogIndex } from './log-index.js';
+
+export interface LogToArchive {
+  readonly digest: LogDigest;
+  /** Open for reading; stays the caller's. */
+  readonly fd: number;
+  readonly indexPath: string;
+}
+
+export interface LogArchiveTools {
+  readonly transfer: Pick<Transfer, 'putBytes' | 'putFile'>;
+  presign(object: PresignObject, signal: AbortSignal): Promise<PresignedUrl>;
+}
+
+/** Puts one log and its index; safe to repeat. Throws `BlobError`, or that the bytes are not those that were shipped. */
+export async function archiveLog(log: LogToArchive, tools: LogArchiveTools, signal: AbortSignal): Promise<void> {
+  const { step, bytes, sha256 } = log.digest;
+  const url = await tools.presign({ kind: 'put-log', step }, signal);
+  if (bytes === 0) {
+    await tools.transfer.putBytes(Buffer.alloc(0), url, signal);
+  } else {
+    const put = await tools.transfer.putFile({ file: log.fd, start: 0, bytes }, url, signal);
+    if (put.sha256 !== sha256) {
+      throw new Error(`the log of step ${step} changed after it was shipped: ${put.sha256}, not ${sha256}`);
+    }
+  }
+  const index = await readLogIndex(log.indexPath);
+  await tools.transfer.putBytes(
+    index,
+    await tools.presign({ kind: 'put-log-index', step }, signal),
+    signal,
+  );
+}
+
+/**
+ * Finds a log's spool again after a restart, when its box is gone and with it the open descriptor: the regular file in
+ * the out directory whose first bytes have the shipped digest. The directory was writable by the steps, so the names
+ * in it prove nothing; the digest does. Undefined when there is no such file any more.
+ */
+export async function findLog(outDirectory: string, digest: LogDigest): Promise<FileHandle | undefined> {
+  let directory;
+  try {
+    directory = await opendir(outDirectory);
+  } catch {
+    // The slot is gone: the coordinator archives what LOGS holds.
+    return undefined;
+  }
+  for await (const entry of directory) {
+    const file = await openRegular(join(outDirectory, entry.name));
+    if (file === undefined) continue;
+    if (await hasDigest(file, digest)) return file;
+    await file.close();
+  }
+  return undefined;
+}
+
+async function openRegular(path: string): Promise<FileHandle | undefined> {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  try {
+    const file = await open(path, flags);
+    if ((await file.stat()).isFile()) return file;
+    await file.close();
+  } catch {
+    // A link, a socket or a file that vanished is not the log.
+  }
+  return undefined;
+}
+
+async function hasDigest(file: FileHandle, digest: LogDigest): Promise<boolean> {
+  if ((await file.stat()).size < digest.bytes) return false;
+  const hash = createHash('sha256');
+  const buffer = Buffer.allocUnsafeSlow(256 * 1024);
+  for (let offset = 0; offset < digest.bytes; ) {
+    const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, digest.bytes - offset), offset);
+    if (bytesRead === 0) return false;
+    hash.update(buffer.subarray(0, bytesRead));
+    offset += bytesRead;
+  }
+  return hash.digest('hex') === digest.sha256;
+}

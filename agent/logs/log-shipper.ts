@@ -1,0 +1,221 @@
+/**
+ * Sends one step's log to the coordinator: every byte, in order, until all are acknowledged.
+ *
+ * The spool file is the only buffer. Position and acknowledgement are two offsets into it; after a break of the link
+ * the position goes back to the acknowledgement and the same bytes are read again, so nothing is kept in memory but
+ * what the session has under way. The receiver trims overlaps.
+ *
+ *     silent ──bytes──► send at once ──► wait 100 ms or for 64 KiB ──► send … ──nothing new──► silent
+ *                         ▲    │ window of 4 MB full, or the session's buffer: wait for acknowledgement or drain
+ *                         └────┘
+ */
+import { createHash } from 'node:crypto';
+import { abortError, sleep } from '../../shared/async/sleep.js';
+import { deferred, type Deferred } from '../../shared/async/deferred.js';
+import type { Sha256 } from '../../shared/model/ids.js';
+
+/** Larger chunks gain little and delay what queues behind them on the stream. */
+export const chunkBytes = 64 * 1024;
+/** 64 chunks on their way: enough for the throughput of one connection, and a bound for the session's memory. */
+export const windowBytes = 64 * chunkBytes;
+/** How long output collects after a chunk was sent: a person does not see the difference. */
+const collectMs = 100;
+/** While collecting: how often to look whether a whole chunk is there. */
+const pollMs = 10;
+
+/** The spool of a step, as `StepLog` offers it. */
+export interface LogSource {
+  available(): Promise<number>;
+  read(offset: number, buffer: Uint8Array): Promise<number>;
+  changed(signal: AbortSignal): Promise<void>;
+}
+
+export interface LogSink {
+  /** False: not taken, ask again after `drained`. */
+  send(chunk: { readonly offset: number; readonly bytes: Uint8Array; readonly at: number }): boolean;
+  drained(signal: AbortSignal): Promise<void>;
+}
+
+export interface ShipperOptions {
+  readonly source: LogSource;
+  readonly sink: LogSink;
+  /** Bytes that were acknowledged before this process began. */
+  readonly from: number;
+  /** Called with each greater acknowledged offset. */
+  readonly onAcknowledged: (offset: number) => void;
+  /** Called once for each range of new bytes: the time at which `offset` was first sent. */
+  readonly onFirstSent: (offset: number, at: number) => void;
+  /** Wall time, ms. */
+  readonly now: () => number;
+}
+
+export interface ShippedLog {
+  readonly bytes: number;
+  readonly sha256: Sha256;
+}
+
+export class LogShipper {
+  readonly #options: ShipperOptions;
+  readonly #stop = new AbortController();
+  readonly #hash = createHash('sha256');
+  readonly #shipped: Deferred<ShippedLog> = deferred();
+  /** Bytes that went through the hash. */
+  #hashed = 0;
+  #acknowledged: number;
+  #position: number;
+  /** Bytes that `onFirstSent` was told of. */
+  #announced: number;
+  /** The log's exact length, once its step has ended. */
+  #end: number | undefined;
+  /** Counts links: what was read for a former one is not sent on the next. */
+  #link = 0;
+  #lastSentAt = -Infinity;
+  #wake: Deferred<void> = deferred();
+
+  constructor(options: ShipperOptions) {
+    this.#options = options;
+    this.#acknowledged = options.from;
+    this.#position = options.from;
+    this.#announced = options.from;
+    // Whoever never asks for completion (a hand-over) must not crash on the rejection.
+    this.#shipped.promise.catch(() => undefined);
+    this.#run().then(this.#shipped.resolve, this.#shipped.reject);
+  }
+
+  /** Resolves when every byte up to `bytes` is acknowledged; rejects when reading fails or `close` comes first. */
+  complete(bytes: number): Promise<ShippedLog> {
+    this.#end = bytes;
+    this.#rouse();
+    return this.#shipped.promise;
+  }
+
+  /** Every byte before `offset` is durable. Older or repeated offsets do nothing. */
+  acknowledged(offset: number): void {
+    if (offset <= this.#acknowledged) return;
+    this.#acknowledged = offset;
+    this.#position = Math.max(this.#position, offset);
+    this.#options.onAcknowledged(offset);
+    this.#rouse();
+  }
+
+  /** The link is new: what was sent and not acknowledged may be lost, and goes again. */
+  linkUp(): void {
+    this.#link += 1;
+    this.#position = this.#acknowledged;
+    this.#rouse();
+  }
+
+  get acknowledgedBytes(): number {
+    return this.#acknowledged;
+  }
+
+  /** Stops sending; what is not acknowledged stays in the spool. */
+  close(): void {
+    this.#stop.abort(new Error('the log shipper was closed'));
+    this.#rouse();
+  }
+
+  async #run(): Promise<ShippedLog> {
+    const { signal } = this.#stop;
+    for (;;) {
+      if (signal.aborted) throw abortError(signal);
+      const end = this.#end;
+      if (end !== undefined && this.#acknowledged >= end) {
+        await this.#hashUpTo(end);
+        return { bytes: end, sha256: this.#digest() };
+      }
+      const wake = this.#wake.promise;
+      if (this.#position - this.#acknowledged >= windowBytes) {
+        await wake;
+        continue;
+      }
+      const available = Math.min(await this.#options.source.available(), end ?? Infinity);
+      if (this.#position >= available) {
+        if (this.#position === end) await wake;
+        else await this.#waitForMore(wake);
+        continue;
+      }
+      if (available - this.#position < chunkBytes && end === undefined && (await this.#collects(wake))) continue;
+      await this.#sendOne(available);
+    }
+  }
+
+  /** True when it waited: what is there shall be looked at anew. */
+  async #collects(wake: Promise<void>): Promise<boolean> {
+    const restMs = this.#lastSentAt + collectMs - performance.now();
+    if (restMs <= 0) return false;
+    await this.#first([wake], (signal) => sleep(Math.min(restMs, pollMs), signal));
+    return true;
+  }
+
+  async #waitForMore(wake: Promise<void>): Promise<void> {
+    await this.#first([wake], (signal) => this.#options.source.changed(signal));
+  }
+
+  async #sendOne(available: number): Promise<void> {
+    const { source, sink, now } = this.#options;
+    const link = this.#link;
+    const offset = this.#position;
+    const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, available - offset));
+    const got = await source.read(offset, buffer);
+    if (got === 0) return;
+    const bytes = buffer.subarray(0, got);
+    await this.#hashUpTo(offset);
+    if (this.#hashed < offset + got) {
+      this.#hash.update(bytes.subarray(this.#hashed - offset));
+      this.#hashed = offset + got;
+    }
+    // A new link or an acknowledgement moved the position while the file was read: these bytes are not next any more.
+    if (link !== this.#link || offset !== this.#position) return;
+    const at = now();
+    if (!sink.send({ offset, bytes, at })) {
+      await this.#first([this.#wake.promise], (signal) => sink.drained(signal));
+      return;
+    }
+    this.#position = offset + got;
+    this.#lastSentAt = performance.now();
+    if (this.#position > this.#announced) {
+      this.#options.onFirstSent(this.#announced, at);
+      this.#announced = this.#position;
+    }
+  }
+
+  /** Hashes what an earlier process sent, or what was acknowledged beyond the position. */
+  async #hashUpTo(offset: number): Promise<void> {
+    if (this.#hashed >= offset) return;
+    const buffer = Buffer.allocUnsafeSlow(chunkBytes);
+    while (this.#hashed < offset) {
+      if (this.#stop.signal.aborted) throw abortError(this.#stop.signal);
+      const got = await this.#options.source.read(
+        this.#hashed,
+        buffer.subarray(0, Math.min(chunkBytes, offset - this.#hashed)),
+      );
+      if (got === 0) throw new Error(`the spool ends at byte ${this.#hashed}, ${offset} were acknowledged`);
+      this.#hash.update(buffer.subarray(0, got));
+      this.#hashed += got;
+    }
+  }
+
+  #digest(): Sha256 {
+    // 64 lower-case hexadecimal characters by definition of the encoding.
+    return this.#hash.digest('hex') as Sha256;
+  }
+
+  /** Waits for the first of the promises and the cancelable wait, and leaves no timer or watcher behind. */
+  async #first(promises: readonly Promise<void>[], wait: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const over = new AbortController();
+    const waiting = wait(over.signal);
+    // It rejects when it is given up below.
+    waiting.catch(() => undefined);
+    try {
+      await Promise.race([...promises, waiting]);
+    } finally {
+      over.abort();
+    }
+  }
+
+  #rouse(): void {
+    this.#wake.resolve();
+    this.#wake = deferred();
+  }
+}

@@ -1,0 +1,152 @@
+/** What the coordinator sends over NATS, checked once at the edge: it may be of another version. */
+import { z } from 'zod';
+
+import type { Assignment } from '../../shared/model/agent.js';
+import {
+  parseCommitId,
+  parseProjectId,
+  parseRunId,
+  parseSha256,
+  parseToken,
+  type AttemptRef,
+  type CommitId,
+  type ProjectId,
+  type RunId,
+  type Sha256,
+  type Token,
+} from '../../shared/model/ids.js';
+
+const branded = <T>(what: string, parse: (text: string) => T | undefined): z.ZodType<T> =>
+  z.custom<T>((value) => typeof value === 'string' && parse(value) !== undefined, {
+    error: `expected ${what}`,
+  });
+
+const runId = branded<RunId>('a run id', parseRunId);
+const commitId = branded<CommitId>('a commit id', parseCommitId);
+const sha256 = branded<Sha256>('a SHA-256', parseSha256);
+const token = z.custom<Token>((value) => typeof value === 'number' && parseToken(value) !== undefined, {
+  error: 'expected a token',
+});
+const number = z.int().min(1);
+const texts = z.record(z.string(), z.string());
+const ref = { run: runId, stage: number, attempt: number };
+
+const step = z.object({
+  number,
+  name: z.string(),
+  run: z.string(),
+  env: texts,
+  timeoutMs: z.number().positive().exactOptional(),
+  workdir: z.string().exactOptional(),
+});
+const service = z.object({
+  name: z.string(),
+  image: z.string(),
+  env: texts,
+  ready: z.string().exactOptional(),
+  command: z.array(z.string()).exactOptional(),
+});
+const artifact = z.object({
+  number,
+  name: z.string(),
+  paths: z.array(z.string()),
+  when: z.enum(['success', 'failure', 'always']),
+  optional: z.boolean(),
+});
+const plan = z.object({
+  number,
+  name: z.string(),
+  cell: texts,
+  needs: z.array(number),
+  image: z.string().exactOptional(),
+  user: z.string().exactOptional(),
+  labels: z.array(z.string()),
+  env: texts,
+  services: z.array(service),
+  timeoutMs: z.number().positive(),
+  allowFailure: z.boolean(),
+  maxAttempts: number,
+  steps: z.array(step),
+  artifacts: z.array(artifact),
+});
+const facts = z.object({
+  event: z.enum(['push', 'change', 'gate', 'tag', 'schedule', 'manual', 'submit']),
+  trust: z.enum(['branch', 'submit', 'change', 'fork']),
+  project: branded<ProjectId>('a project id', parseProjectId),
+  projectName: z.string(),
+  branch: z.string().exactOptional(),
+  tag: z.string().exactOptional(),
+  commit: commitId,
+  baseCommit: commitId.exactOptional(),
+  title: z.string(),
+  author: z.string().exactOptional(),
+  by: z.string(),
+  inputs: texts,
+});
+const source = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('git'), url: z.string(), commit: commitId, ref: z.string().exactOptional() }),
+  z.object({
+    kind: z.literal('bundle'),
+    digest: sha256,
+    bytes: z.int().min(0),
+    commit: commitId,
+    shallow: z.array(commitId),
+  }),
+]);
+
+const assignmentSchema: z.ZodType<Assignment> = z.object({
+  ...ref,
+  token,
+  stageCount: number,
+  plan,
+  facts,
+  source,
+  needs: z.array(
+    z.object({
+      stage: number,
+      attempt: number,
+      title: z.string(),
+      manifest: z.object({ sha256, bytes: z.int().min(0) }),
+    }),
+  ),
+  images: texts,
+});
+
+export interface EndRequest {
+  readonly ref: AttemptRef;
+  readonly token: Token;
+  readonly why: 'canceled' | 'overtaken';
+  readonly by: string;
+}
+const endSchema: z.ZodType<EndRequest> = z.object({
+  ref: z.object(ref),
+  token,
+  why: z.enum(['canceled', 'overtaken']),
+  by: z.string(),
+});
+const drainSchema = z.object({ draining: z.boolean() });
+
+/** A message that is not what this agent understands: names the field. */
+export class MessageError extends Error {
+  override readonly name = 'MessageError';
+}
+
+export const parseAssignment = (text: string): Assignment => parse('assignment', assignmentSchema, text);
+export const parseEnd = (text: string): EndRequest => parse('cancel', endSchema, text);
+export const parseDrain = (text: string): { readonly draining: boolean } => parse('drain', drainSchema, text);
+
+function parse<T>(what: string, schema: z.ZodType<T>, text: string): T {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new MessageError(`${what}: it is no JSON`, { cause: error });
+  }
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  const [issue] = result.error.issues;
+  throw new MessageError(
+    `${what}: ${issue === undefined ? 'malformed' : `${issue.path.join('.')}: ${issue.message}`}`,
+    { cause: result.error },
+  );
+}

@@ -1,0 +1,64 @@
+/** Archives the logs of an attempt whose end is acknowledged; nothing but the logs' later readers waits for it. */
+import { setTimeout as pause } from 'node:timers/promises';
+import { backoffMs, type Backoff } from '../../shared/async/backoff.js';
+import type { LogDigest } from '../../shared/model/event.js';
+import { archiveLog, findLog } from '../logs/log-archive.js';
+import { SessionRefused } from '../session/session.js';
+import { presignFor, type AttemptContext } from './context.js';
+import { finishedReport } from './attempt-state.js';
+
+const backoff: Backoff = { firstMs: 500, maxMs: 60_000 };
+/** Storage that is away for so long gets the logs from the coordinator, which has them in LOGS. */
+const tries = 60;
+
+/** Whether all logs are in storage. False where that is not possible any more; throws only when not wanted any more. */
+export async function archiveLogs(context: AttemptContext): Promise<boolean> {
+  const end = finishedReport(context.record.state)?.report;
+  if (end?.kind !== 'AttemptFinished') return false;
+  for (const digest of end.logs) {
+    if (!(await archiveStubbornly(context, digest))) return false;
+  }
+  return true;
+}
+
+async function archiveStubbornly(context: AttemptContext, digest: LogDigest): Promise<boolean> {
+  const { alive } = context.stop;
+  for (let failures = 0; failures < tries; failures += 1) {
+    try {
+      return await archiveOne(context, digest);
+    } catch (error) {
+      alive.throwIfAborted();
+      const { log } = context.tools;
+      if (error instanceof SessionRefused) {
+        log.info({ attempt: context.key, err: error }, 'the logs are not wanted in storage any more');
+        return false;
+      }
+      log.warn({ attempt: context.key, step: digest.step, err: error }, 'a log could not be archived yet');
+      await pause(backoffMs(backoff, failures, Math.random()), undefined, { signal: alive });
+    }
+  }
+  return false;
+}
+
+async function archiveOne(context: AttemptContext, digest: LogDigest): Promise<boolean> {
+  const { record, tools, logs, stop } = context;
+  const open = logs.descriptor(digest.step);
+  const found = open === undefined ? await findAgain(context, digest) : undefined;
+  const fd = open ?? found?.fd;
+  if (fd === undefined) return false;
+  try {
+    await archiveLog(
+      { digest, fd, indexPath: record.indexPath(digest.step) },
+      { transfer: tools.transfer, presign: presignFor(context) },
+      stop.alive,
+    );
+    return true;
+  } finally {
+    await found?.close();
+  }
+}
+
+async function findAgain(context: AttemptContext, digest: LogDigest): ReturnType<typeof findLog> {
+  const { slot } = context.record.state;
+  return slot ? findLog(context.tools.workspaces.at(context.ref).out, digest) : undefined;
+}

@@ -1,0 +1,110 @@
+/**
+ * From an assignment to a box whose workspace holds the code and the artifacts of the needed stages.
+ *
+ *     slot ─┬─ checkout ─── artifacts of needs ──────────┬─ hand the files to the box's user ─► ready
+ *           └─ images, pulled if needed ─ box, services ─┘
+ *
+ * The two lines run side by side: the box only needs the slot's directories. When one fails the other is given up.
+ */
+import type { PlannedService } from '../../shared/model/pipeline.js';
+import type { Box, BoxSpec, SlotDirectories } from '../executor/executor.js';
+import { presignFor, progressOf, report, type AttemptContext } from './context.js';
+import type { RecordLine } from './attempt-state.js';
+import type { OnProgress } from './tools.js';
+
+type Ready = Extract<RecordLine, { kind: 'ready' }>;
+
+/** The box, ready for the first step. Throws the failure's error; what was begun is removed then. */
+export async function prepare(context: AttemptContext): Promise<Box> {
+  const { record, stop } = context;
+  const { workspaces } = context.tools;
+  await record.append({ kind: 'preparing' });
+  const slot = await workspaces.create(context.ref);
+  stop.wanted.throwIfAborted();
+
+  const both = new AbortController();
+  const signal = AbortSignal.any([stop.wanted, both.signal]);
+  const filling = fill(context, slot, signal);
+  const boxing = openBox(context, slot, signal);
+  try {
+    const [, { box, ready }] = await Promise.all([filling, boxing]);
+    await workspaces.giveTo(slot, box.owner);
+    stop.wanted.throwIfAborted();
+    await record.append(ready);
+    return box;
+  } catch (error) {
+    both.abort(error);
+    const [, boxed] = await Promise.allSettled([filling, boxing]);
+    if (boxed.status === 'fulfilled') await boxed.value.box.remove();
+    throw error;
+  }
+}
+
+/** What the executor must know of a box, also to find it again. */
+export function boxSpec(
+  context: AttemptContext,
+  slot: SlotDirectories,
+  ready: Pick<Ready, 'image' | 'services'>,
+  onProgress: OnProgress,
+): BoxSpec {
+  const { user } = context.record.state.assignment.plan;
+  return {
+    ref: context.ref,
+    token: context.token,
+    slot,
+    ...(ready.image === undefined ? {} : { image: ready.image }),
+    ...(user === undefined || ready.image === undefined ? {} : { user }),
+    services: ready.services,
+    onProgress: ({ activity, fraction }) => onProgress(activity, fraction),
+  };
+}
+
+async function fill(context: AttemptContext, slot: SlotDirectories, signal: AbortSignal): Promise<void> {
+  const { source, facts, needs } = context.record.state.assignment;
+  const { workspaces, artifacts } = context.tools;
+  const presign = presignFor(context);
+  const onProgress = progressOf(context);
+  await workspaces.checkout({ source, facts, slot, presign, onProgress }, signal);
+  signal.throwIfAborted();
+  if (needs.length > 0) await artifacts.restore({ needs, slot, presign, onProgress }, signal);
+}
+
+async function openBox(
+  context: AttemptContext,
+  slot: SlotDirectories,
+  signal: AbortSignal,
+): Promise<{ readonly box: Box; readonly ready: Ready }> {
+  const { plan } = context.record.state.assignment;
+  const { executor, settings } = context.tools;
+  const onProgress = progressOf(context);
+  const resolve = (image: string): Promise<string> => resolveImage(context, image, onProgress, signal);
+  const stageImage = settings.ignoreImage ? undefined : plan.image;
+  const [image, ...services] = await Promise.all([
+    stageImage === undefined ? undefined : resolve(stageImage),
+    ...plan.services.map(async (service): Promise<PlannedService> => ({
+      ...service,
+      image: await resolve(service.image),
+    })),
+  ]);
+  signal.throwIfAborted();
+  const ready: Ready = { kind: 'ready', services, ...(image === undefined ? {} : { image }) };
+  const box = await executor.openBox(boxSpec(context, slot, ready, onProgress), signal);
+  return { box, ready };
+}
+
+async function resolveImage(
+  context: AttemptContext,
+  image: string,
+  onProgress: OnProgress,
+  signal: AbortSignal,
+): Promise<string> {
+  const { images } = context.record.state.assignment;
+  const pinned = Object.hasOwn(images, image) ? images[image] : undefined;
+  const digest = await context.tools.executor.resolveImage(image, {
+    ...(pinned === undefined ? {} : { pinned }),
+    onProgress: ({ activity, fraction }) => onProgress(activity, fraction),
+    signal,
+  });
+  if (pinned === undefined) report(context, { kind: 'ImageResolved', image, digest });
+  return digest;
+}

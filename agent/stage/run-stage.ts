@@ -1,0 +1,120 @@
+/**
+ * The recipe of one attempt, in order. Everything before the end may be left by an exception: it becomes the outcome,
+ * and the end is the same for all outcomes (`finish.ts`). What is done is in the record, so a process that takes over
+ * begins where the former one stopped:
+ *
+ *     nothing ready      ─► prepare anew, in another slot
+ *     box adopted        ─► the step that runs is followed, the next ones are run
+ *     outcome known      ─► logs, artifacts and the report of the end again
+ *     end reported       ─► `attempt.ts` waits for its acknowledgement
+ */
+import { blameOf, type Failure } from '../../shared/model/failure.js';
+import type { Box } from '../executor/executor.js';
+import { report, type AttemptContext } from './context.js';
+import type { Outcome } from './attempt-state.js';
+import { failureOf } from './failure-of.js';
+import { finish } from './finish.js';
+import { prepare } from './prepare.js';
+import { reopenLog, runStep } from './run-step.js';
+import { failureOfStop } from './stop.js';
+
+/** The box of an attempt, for whoever removes it in the end. */
+export interface BoxHolder {
+  box?: Box;
+}
+
+/**
+ * Runs the attempt until its end is reported (not yet acknowledged). `holder.box` is the adopted box, if there was one,
+ * and whatever box is there afterwards. Throws `Stopped` when the attempt is overtaken or handed over.
+ */
+export async function runStage(context: AttemptContext, holder: BoxHolder): Promise<void> {
+  const { record } = context;
+  reportStart(context);
+  const outcome = record.state.outcome ?? (await untilOutcome(context, holder));
+  if (record.state.outcome === undefined) await record.append({ kind: 'outcome', ...outcome });
+  else await reopenLogs(context, holder);
+  await finish(context, holder.box, outcome);
+}
+
+function reportStart(context: AttemptContext): void {
+  if (context.outbox.lastNumber > 0) return;
+  const { plan } = context.record.state.assignment;
+  const { executor, settings } = context.tools;
+  const ignored = plan.image !== undefined && settings.ignoreImage;
+  report(context, {
+    kind: 'AttemptStarted',
+    executor: executor.kind,
+    ...(ignored ? { note: `image ${plan.image} is ignored: the steps run on the agent's own machine` } : {}),
+  });
+}
+
+async function untilOutcome(context: AttemptContext, holder: BoxHolder): Promise<Outcome> {
+  const { stop, tools } = context;
+  const clock = stageTimer(context);
+  try {
+    const failure = await runSteps(context, holder);
+    return outcomeOf(failure ?? stopFailure(context));
+  } catch (error) {
+    // Overtaken or handed over: there is no outcome.
+    stop.alive.throwIfAborted();
+    const failure = stopFailure(context) ?? failureOf(error, tools.settings.agentName);
+    tools.log.warn({ attempt: context.key, err: error, failure }, 'the attempt failed');
+    return outcomeOf(failure);
+  } finally {
+    clearTimeout(clock);
+  }
+}
+
+/** The failure of the first step that failed; later ones are not run. */
+async function runSteps(context: AttemptContext, holder: BoxHolder): Promise<Failure | undefined> {
+  const { record, stop } = context;
+  const box = holder.box ?? (await newBox(context));
+  holder.box = box;
+  for (const step of record.state.assignment.plan.steps) {
+    const state = record.state.steps.get(step.number);
+    if (state?.ended !== undefined) {
+      await reopenLog(context, box, step, state);
+      if (state.ended.failure !== undefined) return state.ended.failure;
+      continue;
+    }
+    if (state === undefined) stop.wanted.throwIfAborted();
+    const failure = await runStep(context, box, step, state);
+    if (failure !== undefined) return failure;
+  }
+  return undefined;
+}
+
+async function newBox(context: AttemptContext): Promise<Box> {
+  const { record, stop } = context;
+  stop.wanted.throwIfAborted();
+  if (record.state.steps.size > 0) {
+    // Steps have run, and running them twice is not ours to decide.
+    throw new Error('the box of the attempt was gone when the agent came back');
+  }
+  return prepare(context);
+}
+
+async function reopenLogs(context: AttemptContext, { box }: BoxHolder): Promise<void> {
+  if (box === undefined) return;
+  for (const step of context.record.state.assignment.plan.steps) {
+    const state = context.record.state.steps.get(step.number);
+    if (state !== undefined) await reopenLog(context, box, step, state);
+  }
+}
+
+/** The limit counts from the acceptance, over restarts of the agent, and ends with the last step. */
+function stageTimer(context: AttemptContext): NodeJS.Timeout {
+  const { assignment, acceptedAt } = context.record.state;
+  const limitMs = assignment.plan.timeoutMs;
+  const restMs = Math.max(0, acceptedAt + limitMs - context.tools.now());
+  return setTimeout(() => context.stop.stop({ kind: 'timed-out', limitMs }), Math.min(restMs, 2 ** 31 - 1));
+}
+
+function stopFailure({ stop, tools }: AttemptContext): Failure | undefined {
+  return stop.reason === undefined ? undefined : failureOfStop(stop.reason, tools.settings.agentName);
+}
+
+function outcomeOf(failure: Failure | undefined): Outcome {
+  if (failure === undefined) return { status: 'succeeded' };
+  return { status: blameOf(failure) === 'canceled' ? 'canceled' : 'failed', failure };
+}

@@ -1,0 +1,170 @@
+/**
+ * One step, from its handle to its end.
+ *
+ *     (prepared) ─► begun ──► running ──► ended
+ *                     │          │ time-out, cancel, agent-stopped: TERM, grace, KILL
+ *                     │          │ overtaken, handed over: this process looks away
+ *                     └─ after a restart: resumed with the handle
+ */
+import type { Failure } from '../../shared/model/failure.js';
+import type { PlannedStep } from '../../shared/model/pipeline.js';
+import type { Box, RunningStep, StepCommand, StepResult } from '../executor/executor.js';
+import { report, type AttemptContext } from './context.js';
+import { stepEnv } from './facts.js';
+import { failureOf } from './failure-of.js';
+import type { StepState } from './attempt-state.js';
+import { untilAborted } from './step-logs.js';
+import { failureOfStop, type StopReason } from './stop.js';
+
+/** Runs the step, or goes on with one that was begun. Returns its failure; throws `Stopped` when it is left alone. */
+export async function runStep(
+  context: AttemptContext,
+  box: Box,
+  step: PlannedStep,
+  begun: StepState | undefined,
+): Promise<Failure | undefined> {
+  const { record, tools } = context;
+  const command = await commandOf(context, box, step);
+  const startedAt = performance.now() - (begun === undefined ? 0 : Math.max(0, tools.now() - begun.begunAt));
+  let result: StepResult | undefined;
+  let failure: Failure | undefined;
+  try {
+    const running = begun === undefined ? await start(context, box, command) : await box.resumeStep(command, begun.handle);
+    context.logs.open(step.number, running.log);
+    const ended = await follow(context, step, running, startedAt);
+    result = ended.result;
+    failure = ended.failure;
+    context.logs.ended(step.number, result.logBytes);
+  } catch (error) {
+    // Not begun: there is nothing to report of this step.
+    if (context.stop.alive.aborted || !record.state.steps.has(step.number)) throw error;
+    failure = failureOf(error, tools.settings.agentName);
+    tools.log.warn({ attempt: context.key, step: step.number, err: error }, 'the step could not be run');
+  }
+  const durationMs = Math.round(performance.now() - startedAt);
+  if (result?.incomplete !== undefined) {
+    tools.log.warn({ attempt: context.key, step: step.number }, result.incomplete);
+    tools.session.progress({ ref: context.ref, token: context.token, activity: result.incomplete });
+  }
+  await record.append({
+    kind: 'ended',
+    step: step.number,
+    result: result ?? { exit: { kind: 'terminated' }, logBytes: 0 },
+    durationMs,
+    ...(failure === undefined ? {} : { failure }),
+  });
+  report(context, {
+    kind: 'StepFinished',
+    step: step.number,
+    ...(result?.exit.kind === 'exited' ? { exitCode: result.exit.exitCode } : {}),
+    durationMs,
+    ...(failure === undefined ? {} : { failure }),
+  });
+  return failure;
+}
+
+/** Opens the log of a step that ended under a former process, if not all of it was shipped. */
+export async function reopenLog(
+  context: AttemptContext,
+  box: Box,
+  step: PlannedStep,
+  state: StepState,
+): Promise<void> {
+  if (state.ended === undefined || context.record.state.logs.get(step.number)?.shipped !== undefined) return;
+  const running = await box.resumeStep(await commandOf(context, box, step), state.handle);
+  await untilAborted(running.finished, context.stop.alive);
+  context.logs.open(step.number, running.log);
+  context.logs.ended(step.number, state.ended.result.logBytes);
+}
+
+async function start(context: AttemptContext, box: Box, command: StepCommand): Promise<RunningStep> {
+  const handle = await box.prepareStep(command);
+  context.stop.wanted.throwIfAborted();
+  const step = command.number;
+  const written = context.record.append({ kind: 'begun', step, at: context.tools.now(), handle });
+  report(context, { kind: 'StepStarted', step, shell: box.shell });
+  await written;
+  return box.startStep(command, handle);
+}
+
+async function commandOf(context: AttemptContext, box: Box, step: PlannedStep): Promise<StepCommand> {
+  const { settings } = context.tools;
+  const place = { agent: settings.agentName, workspace: box.workspacePath };
+  return {
+    number: step.number,
+    run: step.run,
+    env: stepEnv(context.record.state.assignment, place, await box.readEnv(), step),
+    ...(step.workdir === undefined ? {} : { workdir: step.workdir }),
+    logLimitBytes: settings.logLimitBytes,
+  };
+}
+
+interface Ended {
+  readonly result: StepResult;
+  readonly failure: Failure | undefined;
+}
+
+async function follow(
+  context: AttemptContext,
+  step: PlannedStep,
+  running: RunningStep,
+  startedAt: number,
+): Promise<Ended> {
+  const { stop, tools } = context;
+  let timedOut = false;
+  const end = (): void => {
+    // It settles `finished`, where a broken box is seen.
+    running.terminate(tools.settings.graceMs).catch(() => undefined);
+  };
+  const onStop = (): void => {
+    if (!stop.alive.aborted) end();
+  };
+  const timer = stepTimer(step, startedAt, () => {
+    timedOut = true;
+    end();
+  });
+  stop.wanted.addEventListener('abort', onStop, { once: true });
+  if (stop.wanted.aborted) onStop();
+  try {
+    const result = await untilAborted(running.finished, stop.alive);
+    return { result, failure: failureOfStep(result, step, timedOut ? undefined : stop.reason, tools.settings.agentName) };
+  } finally {
+    clearTimeout(timer);
+    stop.wanted.removeEventListener('abort', onStop);
+  }
+}
+
+/** Node's timers end at 2^31 ms, 24 days: longer than any stage may run. */
+const longestTimerMs = 2 ** 31 - 1;
+
+function stepTimer(step: PlannedStep, startedAt: number, onTimeout: () => void): NodeJS.Timeout | undefined {
+  if (step.timeoutMs === undefined) return undefined;
+  const restMs = Math.max(0, startedAt + step.timeoutMs - performance.now());
+  return setTimeout(onTimeout, Math.min(restMs, longestTimerMs));
+}
+
+/** `stopped`: why the step was ended from outside; absent where its own time-out did it. */
+export function failureOfStep(
+  result: StepResult,
+  step: PlannedStep,
+  stopped: StopReason | undefined,
+  agent: string,
+): Failure | undefined {
+  const { exit } = result;
+  switch (exit.kind) {
+    case 'exited':
+      return exit.exitCode === 0
+        ? undefined
+        : { kind: 'exit-code', step: step.number, exitCode: exit.exitCode };
+    case 'terminated':
+      return (
+        (stopped === undefined ? undefined : failureOfStop(stopped, agent)) ?? {
+          kind: 'timed-out',
+          step: step.number,
+          limitMs: step.timeoutMs ?? 0,
+        }
+      );
+    case 'failed':
+      return exit.failure;
+  }
+}

@@ -1,0 +1,191 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { checkoutError, CheckoutError } from '../../shared/git/checkout-failure.js';
+import { isolatedEnvironment, type Transport } from '../../shared/git/git-environment.js';
+import type { GitProgress } from '../../shared/git/git-progress.js';
+import { gitAnswers, gitText, GitError, runGit, type GitCommand } from '../../shared/git/git-program.js';
+import { submittedRef } from '../../shared/git/refs.js';
+import type { Source } from '../../shared/model/pipeline.js';
+import { fileUrl, uploadPack } from '../../shared/git/upload-pack.js';
+import type { Mirror } from './mirror.js';
+
+export interface CheckoutRequest {
+  readonly source: Source;
+  /** Made if it is not there; must be empty. */
+  readonly workspaceDir: string;
+  /** Where a `git` source comes from. */
+  readonly mirror: Mirror;
+  /** The verified file of a `bundle` source. */
+  readonly bundlePath?: string;
+  /** Short name of the branch the run is about: it is checked out under this name. Without it HEAD is detached. */
+  readonly branch?: string;
+  /** Commits of history. Default 50. A bundle brings what it brings. */
+  readonly depth?: number;
+  /** Who works here, for messages: `agent build-7`. */
+  readonly place: string;
+  readonly signal: AbortSignal;
+  readonly onProgress?: (progress: GitProgress) => void;
+}
+
+/**
+ * Puts the source's files into an empty directory, with a `.git` that stands alone: no alternates or links to a mirror, no
+ * configuration or hooks from outside, no credentials, no path of this machine, so that `git log`, `describe` and `diff`
+ * work wherever the directory is mounted and whoever owns it. Submodules stay empty directories; LFS files stay pointers.
+ *
+ * Throws `CheckoutError`, or the signal's reason; what was begun stays in the directory, which is of no use then.
+ */
+export async function checkout(request: CheckoutRequest): Promise<void> {
+  const { source } = request;
+  try {
+    if (source.kind === 'git') {
+      await request.mirror.withCommit(
+        {
+          url: source.url,
+          commit: source.commit,
+          ...(source.ref === undefined ? {} : { ref: source.ref }),
+          signal: request.signal,
+          ...(request.onProgress === undefined ? {} : { onProgress: request.onProgress }),
+        },
+        async ({ directory }) => {
+          // Called again after a damaged mirror was made anew: begin from nothing.
+          await emptyRepository(request, source.url);
+          await fetchFromMirror(request, directory);
+        },
+      );
+    } else {
+      await emptyRepository(request, undefined);
+      await fetchFromBundle(request, source);
+    }
+    await writeFiles(request);
+  } catch (error) {
+    request.signal.throwIfAborted();
+    if (error instanceof CheckoutError) throw error;
+    throw checkoutError(error, {
+      place: request.place,
+      repository: source.kind === 'git' ? source.url : 'the submitted tree',
+      revision: `commit ${source.commit}`,
+    });
+  }
+}
+
+async function emptyRepository(request: CheckoutRequest, origin: string | undefined): Promise<void> {
+  await rm(gitDirOf(request), { recursive: true, force: true });
+  await mkdir(request.workspaceDir, { recursive: true });
+  // The empty template: no sample hooks, no description, nothing of this machine.
+  await runGit(
+    git(request, 'none', 'init', '--quiet', '--template=', `--object-format=${objectFormat(request)}`, '.'),
+  );
+  if (origin !== undefined) {
+    await runGit(git(request, 'none', 'config', 'remote.origin.url', origin));
+    await runGit(
+      git(request, 'none', 'config', 'remote.origin.fetch', '+refs/heads/*:refs/remotes/origin/*'),
+    );
+  }
+}
+
+/** Tags inside the depth follow by themselves, because the commit is stored under a name. */
+async function fetchFromMirror(request: CheckoutRequest, mirror: string): Promise<void> {
+  const branch = await usableBranch(request);
+  const target = branch === undefined ? temporaryRef : `refs/remotes/origin/${branch}`;
+  await runGit(
+    git(
+      request,
+      'file',
+      'fetch',
+      '--progress',
+      `--depth=${request.depth ?? 50}`,
+      '--no-write-fetch-head',
+      '--no-recurse-submodules',
+      '--upload-pack',
+      uploadPack('quick'),
+      '--end-of-options',
+      fileUrl(mirror),
+      `+${request.source.commit}:${target}`,
+    ),
+  );
+}
+
+async function fetchFromBundle(
+  request: CheckoutRequest,
+  source: Extract<Source, { kind: 'bundle' }>,
+): Promise<void> {
+  if (request.bundlePath === undefined) throw new Error('a bundle source comes with the path of its bundle');
+  // Before the fetch: it makes git take the history as complete although parents of these commits are not in the bundle.
+  if (source.shallow.length > 0) {
+    await writeFile(path.join(gitDirOf(request), 'shallow'), source.shallow.map((id) => `${id}\n`).join(''));
+  }
+  await runGit(
+    git(
+      request,
+      'file',
+      'fetch',
+      '--progress',
+      '--no-write-fetch-head',
+      '--no-recurse-submodules',
+      '--end-of-options',
+      path.resolve(request.bundlePath),
+      `+${submittedRef}:${temporaryRef}`,
+      '+refs/tags/*:refs/tags/*',
+    ),
+  );
+  const arrived = await gitText(git(request, 'none', 'rev-parse', '--verify', `${temporaryRef}^{commit}`));
+  if (arrived !== source.commit) {
+    throw new CheckoutError({
+      kind: 'checkout-failed',
+      transient: false,
+      message: `the submitted bundle holds commit ${arrived}, but the run is about ${source.commit}: submit it again`,
+    });
+  }
+}
+
+/** Points HEAD at the commit, by the branch's name where there is one, and writes the files. */
+async function writeFiles(request: CheckoutRequest): Promise<void> {
+  const { commit } = request.source;
+  const branch = await usableBranch(request);
+  if (branch === undefined) {
+    await runGit(git(request, 'none', 'update-ref', '--no-deref', 'HEAD', commit));
+  } else {
+    await runGit(git(request, 'none', 'update-ref', `refs/heads/${branch}`, commit));
+    await runGit(git(request, 'none', 'symbolic-ref', 'HEAD', `refs/heads/${branch}`));
+    if (request.source.kind === 'git') {
+      await runGit(git(request, 'none', 'config', `branch.${branch}.remote`, 'origin'));
+      await runGit(git(request, 'none', 'config', `branch.${branch}.merge`, `refs/heads/${branch}`));
+    }
+  }
+  await runGit(git(request, 'none', 'update-ref', '-d', temporaryRef));
+  // `read-tree` and not `checkout` or `reset`: it leaves no ORIG_HEAD and asks no configuration.
+  await runGit(git(request, 'none', 'read-tree', '-u', '-v', '--reset', 'HEAD'));
+}
+
+/** The run's branch, if git takes it for the name of one; other text, however it came here, becomes no ref. */
+async function usableBranch(request: CheckoutRequest): Promise<string | undefined> {
+  const { branch } = request;
+  if (branch === undefined || branch.startsWith('-') || branch === 'HEAD') return undefined;
+  const valid = await gitAnswers(git(request, 'none', 'check-ref-format', `refs/heads/${branch}`)).catch(
+    (error: unknown) => {
+      if (error instanceof GitError) return false; // git's answer to some bad names is 128
+      throw error;
+    },
+  );
+  return valid ? branch : undefined;
+}
+
+const temporaryRef = 'refs/gantry/checkout';
+const gitDirOf = (request: CheckoutRequest): string => path.join(request.workspaceDir, '.git');
+const objectFormat = (request: CheckoutRequest): string =>
+  request.source.commit.length === 64 ? 'sha256' : 'sha1';
+
+function git(request: CheckoutRequest, transport: Transport, ...args: readonly string[]): GitCommand {
+  return {
+    args,
+    // Without GIT_DIR git would look for a repository in the directories above.
+    environment: {
+      ...isolatedEnvironment({ transport }),
+      GIT_DIR: gitDirOf(request),
+      GIT_WORK_TREE: request.workspaceDir,
+    },
+    cwd: request.workspaceDir,
+    signal: request.signal,
+    ...(request.onProgress === undefined ? {} : { onProgress: request.onProgress }),
+  };
+}

@@ -1,0 +1,144 @@
+import { lstat, mkdir, readdir, rename, statfs } from 'node:fs/promises';
+import path from 'node:path';
+import type { AttemptRef } from '../../shared/model/ids.js';
+import { runs } from './run-program.js';
+
+/** Directories of one attempt, used once. Only the agent's user can look into them. */
+export interface Slot {
+  /** `DATA/slots/<run>-<stage>-<attempt>`. */
+  readonly root: string;
+  readonly workspace: string;
+  readonly out: string;
+}
+
+/**
+ * The agent's directories for attempts, and the way out of them: what is done with is renamed into `trash/`, which costs
+ * nothing, and deleted in the background, one at a time.
+ */
+export class Slots {
+  readonly #slots: string;
+  readonly #trash: string;
+  #sweeping: Promise<void> | undefined;
+  /** Something was thrown away since the sweep began its last look. */
+  #wanted = false;
+  #counter = 0;
+
+  private constructor(private readonly data: string) {
+    this.#slots = path.join(data, 'slots');
+    this.#trash = path.join(data, 'trash');
+  }
+
+  /** What a killed predecessor left in the trash is swept. */
+  static async open(data: string): Promise<Slots> {
+    const slots = new Slots(data);
+    await mkdir(slots.#slots, { recursive: true, mode: 0o700 });
+    await mkdir(slots.#trash, { recursive: true, mode: 0o700 });
+    slots.sweep();
+    return slots;
+  }
+
+  /** Where an attempt's slot is, whether or not it exists. */
+  slotOf(ref: AttemptRef): Slot {
+    const root = path.join(this.#slots, `${ref.run}-${ref.stage}-${ref.attempt}`);
+    return { root, workspace: path.join(root, 'workspace'), out: path.join(root, 'out') };
+  }
+
+  /** Makes an empty slot. One left over from preparing the same attempt before is thrown away. */
+  async create(ref: AttemptRef): Promise<Slot> {
+    const slot = this.slotOf(ref);
+    await this.discard(slot.root);
+    await mkdir(slot.root, { mode: 0o700 });
+    await mkdir(slot.workspace, { mode: 0o700 });
+    await mkdir(slot.out, { mode: 0o700 });
+    return slot;
+  }
+
+  /** Names of the slots that exist, `<run>-<stage>-<attempt>` each. */
+  async list(): Promise<readonly string[]> {
+    return readdir(this.#slots);
+  }
+
+  /** Removes the slot of every attempt but these (`<run>-<stage>-<attempt>`). */
+  async discardAllBut(keep: ReadonlySet<string>): Promise<void> {
+    for (const name of await this.list()) {
+      if (!keep.has(name)) await this.discard(path.join(this.#slots, name));
+    }
+  }
+
+  /** Takes a directory (also a mirror, any below the data directory) out of the way at once. Nothing there: nothing happens. */
+  async discard(directory: string): Promise<void> {
+    this.#counter += 1;
+    const target = path.join(
+      this.#trash,
+      `${path.basename(directory)}.${process.pid}.${Date.now()}.${this.#counter}`,
+    );
+    try {
+      await rename(directory, target);
+    } catch (error) {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
+      throw error;
+    }
+    this.sweep();
+  }
+
+  /** Deletes the trash in the background. What cannot be deleted stays for the next sweep. */
+  sweep(): void {
+    this.#wanted = true;
+    this.#sweeping ??= this.#sweep().finally(() => {
+      this.#sweeping = undefined;
+      // Thrown away after the sweep had looked for the last time.
+      if (this.#wanted) this.sweep();
+    });
+  }
+
+  /** Resolves when no sweep is under way. */
+  async swept(): Promise<void> {
+    while (this.#sweeping !== undefined) await this.#sweeping;
+  }
+
+  /** Bytes that are free for the agent where its data is. */
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.data);
+    return bavail * bsize;
+  }
+
+  /**
+   * Whether `minFreeBytes` are free, after throwing away what can be had again: the trash, then by `evict` (mirrors,
+   * caches), which says whether it removed something.
+   */
+  async ensureFree(minFreeBytes: number, evict: () => Promise<boolean>): Promise<boolean> {
+    if ((await this.freeBytes()) >= minFreeBytes) return true;
+    await this.swept();
+    for (;;) {
+      if ((await this.freeBytes()) >= minFreeBytes) return true;
+      if (!(await evict())) return false;
+      await this.swept();
+    }
+  }
+
+  async #sweep(): Promise<void> {
+    const failed = new Set<string>();
+    for (;;) {
+      this.#wanted = false;
+      const next = (await readdir(this.#trash)).find((name) => !failed.has(name));
+      if (next === undefined) return;
+      const directory = path.join(this.#trash, next);
+      if (!(await removeTree(directory))) failed.add(next);
+    }
+  }
+}
+
+/**
+ * Deletes a hostile tree by `rm`, which descends by descriptor: Node's own `rm` joins paths, and a step can nest directories
+ * until those are too long. Mounts are not entered. Tells whether the tree is gone.
+ */
+async function removeTree(directory: string): Promise<boolean> {
+  if (await runs('rm', ['-rf', '--one-file-system', '--', directory])) return true;
+  // A step that ran as our own user may have taken the right to write from directories; module caches do.
+  await runs('chmod', ['-R', 'u+rwX', '--', directory]);
+  await runs('rm', ['-rf', '--one-file-system', '--', directory]);
+  return lstat(directory).then(
+    () => false,
+    () => true, // gone
+  );
+}

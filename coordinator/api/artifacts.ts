@@ -1,0 +1,97 @@
+/** Artifacts of a run: manifests are read from storage, checked against the journal's SHA-256, and kept a while. */
+import type { PresignedUrl } from '../../shared/blob/presigned-url.js';
+import { BlobError } from '../../shared/blob/blob-error.js';
+import { artifactKey, manifestKey } from '../../shared/blob/layout.js';
+import type { FileEntry, Manifest, ManifestArtifact } from '../../shared/model/artifact.js';
+import type { AttemptRef } from '../../shared/model/ids.js';
+import type { ArtifactView } from '../../shared/model/run.js';
+import { sha256Hex } from '../access/keys.js';
+import { ApiError } from './api-error.js';
+import { selectStages, type FoundRun } from './run-lookup.js';
+import type { Services } from './services.js';
+
+export interface FoundArtifact {
+  readonly stage: string;
+  readonly stageNumber: number;
+  readonly artifact: ManifestArtifact;
+  readonly get?: PresignedUrl;
+}
+
+const maxManifestBytes = 64 * 1024 * 1024;
+const presignSeconds = 3600;
+
+export async function artifactsOf(
+  services: Services,
+  found: FoundRun,
+  query: { readonly stage: string; readonly name: string; readonly presign: boolean },
+): Promise<readonly FoundArtifact[]> {
+  const stages = selectStages(found.view, query.stage);
+  const artifacts: FoundArtifact[] = [];
+  for (const stage of stages) {
+    const result = found.results.find((one) => one.stage === stage.number);
+    if (result?.manifest === undefined) continue;
+    const ref: AttemptRef = { run: found.view.run, stage: stage.number, attempt: result.attempt };
+    const manifest = await readManifest(services, ref, result.manifest.sha256);
+    for (const artifact of manifest.artifacts) {
+      if (query.name !== '' && artifact.name !== query.name) continue;
+      const key = artifactKey(ref, artifact.number);
+      artifacts.push({
+        stage: stage.title,
+        stageNumber: stage.number,
+        artifact,
+        ...(query.presign
+          ? { get: await services.blobs.presignGet(key, { expiresSeconds: presignSeconds }) }
+          : {}),
+      });
+    }
+  }
+  return artifacts;
+}
+
+export const artifactViews = (artifacts: readonly FoundArtifact[]): readonly ArtifactView[] =>
+  artifacts.map(({ stage, stageNumber, artifact }) => ({
+    stage,
+    stageNumber,
+    name: artifact.name,
+    files: artifact.files.map((file) => ({
+      path: shownPath(file),
+      mode: file.mode,
+      size: file.size,
+      sha256: file.sha256,
+    })),
+  }));
+
+export const pathBytes = (file: FileEntry): Buffer =>
+  'path' in file ? Buffer.from(file.path) : Buffer.from(file.pathBase64, 'base64');
+
+/** Lossy where the name is not UTF-8. */
+export const shownPath = (file: FileEntry): string => pathBytes(file).toString();
+
+const cache = new Map<string, Manifest>();
+const cachedManifests = 16;
+
+async function readManifest(services: Services, ref: AttemptRef, sha256: string): Promise<Manifest> {
+  const cached = cache.get(sha256);
+  if (cached !== undefined) return cached;
+  let bytes: Buffer;
+  try {
+    bytes = await services.blobs.getBytes(manifestKey(ref), { maxBytes: maxManifestBytes });
+  } catch (error) {
+    if (!(error instanceof BlobError)) throw error;
+    throw new ApiError('unavailable', `the manifest of stage ${ref.stage} cannot be read: ${error.message}`, {
+      cause: error,
+    });
+  }
+  if (sha256Hex(bytes) !== sha256) {
+    throw new ApiError(
+      'unavailable',
+      `the manifest of stage ${ref.stage} is not the one that its agent stored`,
+    );
+  }
+  // Its SHA-256 is that of what the agent made in this shape; file paths in it are checked by whoever writes files.
+  const manifest = JSON.parse(bytes.toString()) as Manifest;
+  cache.set(sha256, manifest);
+  const oldest = cache.keys().next();
+  if (cache.size > cachedManifests && oldest.done !== true) cache.delete(oldest.value);
+  return manifest;
+}

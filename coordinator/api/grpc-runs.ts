@@ -1,0 +1,271 @@
+/** The service `Runs`: messages in, use cases, messages out. What it means stands in `proto/gantry/v1/runs.proto`. */
+import type { Metadata } from '@grpc/grpc-js';
+import { randomBytes } from 'node:crypto';
+import { bundleKey } from '../../shared/blob/layout.js';
+import { base32Of, parseCommitId, parseRunId, parseSha256, type RunId } from '../../shared/model/ids.js';
+import { isEnded } from '../../shared/model/run.js';
+import type { ArtifactView as ArtifactMessage } from '../../shared/wire/gen/gantry/v1/ArtifactView.js';
+import type { RunSelector__Output } from '../../shared/wire/gen/gantry/v1/RunSelector.js';
+import type { RunsHandlers } from '../../shared/wire/gen/gantry/v1/Runs.js';
+import type { SubmitRequest__Output } from '../../shared/wire/gen/gantry/v1/SubmitRequest.js';
+import { urlToWire } from '../../shared/wire/refs.js';
+import { agentToWire, runSummaryToWire, runToWire } from '../../shared/wire/run-view.js';
+import { watchEventToWire } from '../../shared/wire/watch.js';
+import { WireError, parsed, required } from '../../shared/wire/wire-error.js';
+import { issueToken } from '../access/tokens.js';
+import { agentView } from '../scheduler/views.js';
+import { ApiError } from './api-error.js';
+import { artifactViews, artifactsOf, pathBytes, shownPath, type FoundArtifact } from './artifacts.js';
+import { authenticateUser, type UserCaller } from './auth.js';
+import { diagnose } from './diagnose.js';
+import { bearerOf, serverStream, unary } from './grpc-status.js';
+import { listRuns } from './list-runs.js';
+import { readLogs } from './read-logs.js';
+import { findRun, resolveRun, selectStages, type FoundRun } from './run-lookup.js';
+import type { Services } from './services.js';
+import { retryRun, submitRun, type SubmitOrder } from './submit.js';
+import { watchRun } from './watch.js';
+import { whyOf } from './why.js';
+
+export function grpcRuns(services: Services): RunsHandlers {
+  const { log } = services;
+  const user = (metadata: Metadata): Promise<UserCaller> => authenticateUser(services, bearerOf(metadata));
+  const find = async (selector: RunSelector__Output | null | undefined): Promise<FoundRun> =>
+    findRun(services, await resolve(selector));
+  const resolve = (selector: RunSelector__Output | null | undefined): Promise<RunId> =>
+    resolveRun(services, { run: selector?.run ?? '', projectName: selector?.projectName ?? '' });
+
+  return {
+    PrepareSource: unary(log, async (request, metadata, signal) => {
+      await user(metadata);
+      const digest = parsed('digest', 'a SHA-256', parseSha256, request.digest);
+      const bytes = request.bytes ?? 0;
+      const stored = await services.blobs.head(bundleKey(digest), { signal });
+      if (stored?.bytes === bytes) return { present: true };
+      const url = await services.blobs.presignPut(bundleKey(digest), { expiresSeconds: 900, bytes });
+      return { present: false, put: urlToWire({ method: 'PUT', url: url.reveal(), headers: {} }) };
+    }),
+    Submit: unary(log, async (request, metadata, signal) => {
+      const { name } = await user(metadata);
+      return await submitRun(services, orderOf(request, name), signal).then(submittedToWire);
+    }),
+    Show: unary(log, async (request, metadata) => {
+      await user(metadata);
+      const found = await find(request);
+      // A run whose storage is away is still shown; its artifacts cannot be.
+      const artifacts = await artifactsOf(services, found, { stage: '', name: '', presign: false }).catch(
+        (error: unknown) => {
+          log.warn({ err: error, run: found.view.run }, 'artifacts cannot be listed');
+          return [];
+        },
+      );
+      return runToWire({ ...found.view, artifacts: artifactViews(artifacts) });
+    }),
+    List: unary(log, async (request, metadata) => {
+      await user(metadata);
+      const page = await listRuns(services, {
+        projectName: request.projectName ?? '',
+        branch: request.branch ?? '',
+        status: request.status ?? '',
+        limit: request.limit ?? 0,
+        cursor: request.cursor ?? '',
+      });
+      return { runs: page.runs.map(runSummaryToWire), cursor: page.cursor };
+    }),
+    Watch: serverStream(log, async function* (request, metadata, signal) {
+      await user(metadata);
+      const run = await resolve(request.run);
+      for await (const watched of watchRun(services, run, request.afterSequence ?? 0, signal)) {
+        yield watchEventToWire(watched);
+      }
+    }),
+    Logs: serverStream(log, async function* (request, metadata, signal) {
+      await user(metadata);
+      const query = {
+        run: await resolve(request.run),
+        stage: request.stage ?? '',
+        cell: request.cell ?? {},
+        step: request.step ?? '',
+        follow: request.follow ?? false,
+        attempt: request.attempt ?? 0,
+        tailBytes: request.tailBytes ?? 0,
+      };
+      for await (const piece of readLogs(services, query, signal)) {
+        yield {
+          ...piece,
+          bytes: Buffer.from(piece.bytes.buffer, piece.bytes.byteOffset, piece.bytes.byteLength),
+          at: piece.at === 0 ? '' : new Date(piece.at).toISOString(),
+          missing: piece.missing ?? '',
+        };
+      }
+    }),
+    Why: unary(log, async (request, metadata) => {
+      await user(metadata);
+      const found = await find(request.run);
+      return {
+        run: found.view.run,
+        status: found.view.status,
+        stages: whyOf(services, found, request.stage ?? ''),
+      };
+    }),
+    Cancel: unary(log, async (request, metadata) => {
+      const { name } = await user(metadata);
+      const found = await find(request.run);
+      if (isEnded(found.view.status)) {
+        throw new ApiError('refused', `run ${found.view.run} has ended already: ${found.view.status}`);
+      }
+      const stages =
+        request.stage === undefined || request.stage === ''
+          ? [undefined]
+          : selectStages(found.view, request.stage);
+      for (const stage of stages) {
+        const answer = await services.coordinator.perform({
+          kind: 'Cancel',
+          run: found.view.run,
+          by: name,
+          ...(stage === undefined ? {} : { stage: stage.number }),
+        });
+        if (answer.kind === 'refused') throw new ApiError('refused', answer.message);
+        if (answer.kind === 'not-found') throw new ApiError('not-found', answer.message);
+      }
+      const after = await findRun(services, found.view.run);
+      return { run: after.view.run, status: after.view.status };
+    }),
+    Retry: unary(log, async (request, metadata) => {
+      const { name } = await user(metadata);
+      const run = parsed('new_run', 'a run id', parseRunId, request.newRun);
+      return await retryRun(services, await resolve(request.run), run, name).then(submittedToWire);
+    }),
+    Artifacts: unary(log, async (request, metadata) => {
+      await user(metadata);
+      const found = await find(request.run);
+      const artifacts = await artifactsOf(services, found, {
+        stage: request.stage ?? '',
+        name: request.name ?? '',
+        presign: request.presign ?? false,
+      });
+      return { run: found.view.run, artifacts: artifacts.map(artifactMessage) };
+    }),
+    ListAgents: unary(log, async (_request, metadata) => {
+      await user(metadata);
+      const agents = await services.coordinator.read(({ state, presence, now }) =>
+        [...state.agents.values()].map((agent) => agentView(state, presence, agent, now)),
+      );
+      return { agents: agents.sort((a, b) => (a.name < b.name ? -1 : 1)).map(agentToWire) };
+    }),
+    DrainAgent: unary(log, async (request, metadata) => {
+      const { name } = await user(metadata);
+      const wanted = request.agent ?? '';
+      const agent = await services.coordinator.read(({ state }) =>
+        [...state.agents.values()].find((one) => one.agent === wanted || one.name === wanted),
+      );
+      if (agent === undefined) {
+        throw new ApiError('not-found', `there is no agent ${wanted}: see gantry agents ls`);
+      }
+      await services.coordinator.perform({
+        kind: 'DrainAgent',
+        agent: agent.agent,
+        draining: request.undo !== true,
+        by: name,
+      });
+      const view = await services.coordinator.read(({ state, presence, now }) => {
+        const now2 = state.agents.get(agent.agent);
+        return now2 === undefined ? undefined : agentView(state, presence, now2, now);
+      });
+      return view === undefined ? {} : { agent: agentToWire(view) };
+    }),
+    CreateJoinToken: unary(log, async (request, metadata) => {
+      const { name } = await user(metadata);
+      const seconds =
+        request.validSeconds === undefined || request.validSeconds === 0 ? 86_400 : request.validSeconds;
+      const expires = Math.floor(Date.now() / 1000) + seconds;
+      const token = issueToken(services.tokenKey, {
+        kind: 'join',
+        id: base32Of(randomBytes(10)),
+        by: name,
+        labels: request.labels ?? [],
+        projects: request.projects ?? [],
+        expires,
+      });
+      return {
+        token,
+        coordinator: services.settings.advertise,
+        expiresAt: new Date(expires * 1000).toISOString(),
+      };
+    }),
+    Diagnose: unary(log, async (_request, metadata) => {
+      await user(metadata);
+      return { checks: [...(await diagnose(services))], version: services.settings.version };
+    }),
+  };
+}
+
+const submittedToWire = (submitted: {
+  readonly run: RunId;
+  readonly again: boolean;
+  readonly warnings: readonly string[];
+}): { run: string; again: boolean; warnings: string[] } => ({
+  ...submitted,
+  warnings: [...submitted.warnings],
+});
+
+function orderOf(request: SubmitRequest__Output, by: string): SubmitOrder {
+  return {
+    run: parsed('run', 'a run id (16 characters a-z, 2-7)', parseRunId, request.run),
+    source: sourceOf(request),
+    env: request.env ?? {},
+    inputs: request.inputs ?? {},
+    stages: request.stages ?? [],
+    by,
+    ...(request.branch === undefined || request.branch === '' ? {} : { branch: request.branch }),
+  };
+}
+
+function sourceOf(request: SubmitRequest__Output): SubmitOrder['source'] {
+  if (request.source === 'git') {
+    const git = required('git', request.git);
+    return { kind: 'git', url: git.url ?? '', commitish: git.commit ?? '' };
+  }
+  if (request.source !== 'bundle') throw new WireError('source', 'bundle or git', request.source);
+  const bundle = required('bundle', request.bundle);
+  const commit = (field: string, text: string | undefined) =>
+    parsed(field, 'a commit id', parseCommitId, text);
+  return {
+    kind: 'bundle',
+    digest: parsed('bundle.digest', 'a SHA-256', parseSha256, bundle.digest),
+    bytes: bundle.bytes ?? 0,
+    commit: commit('bundle.commit', bundle.commit),
+    shallow: (bundle.shallow ?? []).map((one) => commit('bundle.shallow', one)),
+    projectName: bundle.projectName ?? '',
+    title: bundle.title ?? '',
+    pipelineText: request.pipelineText ?? '',
+    pipelineFile: request.pipelineFile ?? '.gantry.yml',
+    ...(bundle.author === undefined || bundle.author === '' ? {} : { author: bundle.author }),
+    ...(bundle.baseCommit === undefined || bundle.baseCommit === ''
+      ? {}
+      : { baseCommit: commit('bundle.base_commit', bundle.baseCommit) }),
+  };
+}
+
+function artifactMessage(found: FoundArtifact): ArtifactMessage {
+  const { artifact } = found;
+  return {
+    stage: found.stage,
+    stageNumber: found.stageNumber,
+    name: artifact.name,
+    form: artifact.form,
+    object: { sha256: artifact.sha256, bytes: artifact.bytes },
+    files: artifact.files.map((file) => ({
+      path: shownPath(file),
+      pathBytes: pathBytes(file),
+      mode: file.mode,
+      size: file.size,
+      sha256: file.sha256,
+      link: file.link ?? '',
+      ...(file.where === undefined ? {} : file.where),
+    })),
+    ...(found.get === undefined
+      ? {}
+      : { get: urlToWire({ method: 'GET', url: found.get.reveal(), headers: {} }) }),
+  };
+}

@@ -1,0 +1,37 @@
+/** What the API is built on: everything is constructed in `serve.ts` and given to the calls as one object. */
+import type { BlobStore } from '../../shared/blob/blob-store.js';
+import type { Logger } from '../../shared/log.js';
+import type { Coordinator } from '../coordinator.js';
+import type { AgentAccess } from '../fleet/agent-access.js';
+import type { History } from '../history/history.js';
+import type { RunEvents } from '../history/run-events.js';
+import type { PlanStore } from '../journal/plans.js';
+import type { LiveLog } from '../logs/live-log.js';
+import type { PipelineAt, PipelineRequest } from '../source/pipeline-at.js';
+import type { ProgressBoard } from './progress-board.js';
+
+export interface Services {
+  readonly coordinator: Coordinator;
+  readonly events: RunEvents;
+  readonly history: History;
+  readonly plans: PlanStore;
+  readonly blobs: BlobStore;
+  readonly liveLog: LiveLog;
+  readonly agentAccess: AgentAccess;
+  readonly progress: ProgressBoard;
+  readonly tokenKey: Buffer;
+  readonly settings: Settings;
+  readonly log: Logger;
+  /** Reads the pipeline file of a remote commit. */
+  readonly readPipeline: (
+    request: Pick<PipelineRequest, 'url' | 'commitish' | 'signal'>,
+  ) => Promise<PipelineAt>;
+}
+
+export interface Settings {
+  readonly version: string;
+  readonly advertise: string;
+  readonly prefix: string;
+  readonly heartbeatMs: number;
+  readonly repoRoots: readonly string[];
+}

@@ -1,0 +1,140 @@
+/**
+ * The command line: names and one line each. Only the module of the command that was asked for is loaded, so that
+ * help and small commands start fast.
+ */
+import { Command, CommanderError } from 'commander';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { CliError } from './cli-error.js';
+import type { CommandModule } from './command.js';
+import { exitCodeHelp, exitCodes, type ExitCode } from './exit-codes.js';
+
+interface Entry {
+  readonly name: string;
+  readonly summary: string;
+  readonly load: () => Promise<CommandModule>;
+}
+
+const groups: readonly { readonly heading: string; readonly commands: readonly Entry[] }[] = [
+  {
+    heading: 'Everyday:',
+    commands: [
+      {
+        name: 'init',
+        summary: 'write a starter .gantry.yml for this directory',
+        load: () => import('./commands/init.js'),
+      },
+      {
+        name: 'validate',
+        summary: 'check a pipeline file and draw its graph',
+        load: () => import('./commands/validate.js'),
+      },
+      {
+        name: 'submit',
+        summary: 'run the pipeline of this directory, or of a commit',
+        load: () => import('./commands/submit.js'),
+      },
+      { name: 'watch', summary: 'follow a run live', load: () => import('./commands/watch.js') },
+      { name: 'logs', summary: 'what the steps of a run wrote', load: () => import('./commands/logs.js') },
+      { name: 'show', summary: 'one run whole', load: () => import('./commands/show.js') },
+      { name: 'runs', summary: 'list runs', load: () => import('./commands/runs.js') },
+      { name: 'wait', summary: 'wait until runs have ended', load: () => import('./commands/wait.js') },
+      { name: 'why', summary: 'why stages do not run', load: () => import('./commands/why.js') },
+      { name: 'cancel', summary: 'end a run or a stage', load: () => import('./commands/cancel.js') },
+      { name: 'retry', summary: 'the same run again', load: () => import('./commands/retry.js') },
+      {
+        name: 'artifacts',
+        summary: 'list and fetch what runs made',
+        load: () => import('./commands/artifacts.js'),
+      },
+    ],
+  },
+  {
+    heading: 'Running Gantry:',
+    commands: [
+      {
+        name: 'up',
+        summary: 'everything on this machine: NATS, storage, coordinator, agents',
+        load: () => import('./commands/up.js'),
+      },
+      { name: 'down', summary: 'stop what `up` started', load: () => import('./commands/down.js') },
+      {
+        name: 'doctor',
+        summary: 'what is missing on this machine, and how to get it',
+        load: () => import('./commands/doctor.js'),
+      },
+      {
+        name: 'agents',
+        summary: 'list and drain agents, make join tokens',
+        load: () => import('./commands/agents.js'),
+      },
+      {
+        name: 'coordinator',
+        summary: 'the coordinator daemon',
+        load: () => import('./commands/coordinator.js'),
+      },
+      {
+        name: 'storage',
+        summary: 'a small S3 server for one machine',
+        load: () => import('./commands/storage.js'),
+      },
+      {
+        name: 'nats',
+        summary: 'keys and configuration for a NATS server',
+        load: () => import('./commands/nats.js'),
+      },
+    ],
+  },
+];
+
+const entries = groups.flatMap((group) => group.commands);
+
+/** Parses and performs. Throws `CliError` for wrong usage; help and version are no errors. */
+export async function runProgram(args: readonly string[]): Promise<ExitCode | undefined> {
+  const program = new Command('gantry')
+    .description(
+      'A distributed, agent-based build system. Start with `gantry up`, then `gantry submit --follow`.',
+    )
+    .version(version(), '-V, --version')
+    .helpOption('-h, --help', 'help for a command')
+    .helpCommand('help [command]', 'help for a command')
+    .showHelpAfterError('(add --help for what it takes)')
+    .configureHelp({ helpWidth: Math.min(process.stdout.columns ?? 120, 120) })
+    .addHelpText('after', `\n${exitCodeHelp}`)
+    .exitOverride();
+  const asked = args.find((arg) => !arg.startsWith('-') && arg !== 'help');
+  for (const { heading, commands } of groups) {
+    for (const entry of commands) {
+      const command = program
+        .command(entry.name)
+        .summary(entry.summary)
+        .description(entry.summary)
+        .helpGroup(heading);
+      if (entry.name === asked) (await entry.load()).configure(command);
+    }
+  }
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    // Commander has printed help, version or what is wrong with the arguments.
+    return error.exitCode === 0 ? exitCodes.done : exitCodes.usage;
+  }
+}
+
+/** For completion scripts and tests. */
+export const commandNames: readonly string[] = entries.map((entry) => entry.name);
+
+/** Of the installed package: beside `dist/`, or above the sources. */
+export function version(): string {
+  for (const up of ['../../package.json', '../../../package.json']) {
+    try {
+      const parsed: unknown = JSON.parse(readFileSync(join(import.meta.dirname, up), 'utf8'));
+      if (typeof parsed === 'object' && parsed !== null && 'version' in parsed) return String(parsed.version);
+    } catch {
+      // Not there: the other place has it.
+    }
+  }
+  throw new CliError(exitCodes.ours, 'package.json is missing from the installation: install Gantry again');
+}

@@ -1,0 +1,345 @@
+/**
+ * Everything on one machine, in the foreground: start or adopt the daemons in order, wait until runs can be submitted,
+ * keep them running, and stop them in reverse when asked to.
+ */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { sleep } from '../../../shared/async/sleep.js';
+import { openKeys } from '../../access/keys.js';
+import { issueToken } from '../../access/tokens.js';
+import { initNats } from '../../fleet/nats-credentials.js';
+import { CliError, messageOf } from '../cli-error.js';
+import { contextsFile, readContexts, withContext, writeContexts, type Context } from '../context.js';
+import { exitCodes } from '../exit-codes.js';
+import { connect, type RunsApi } from '../grpc-client.js';
+import { ownToken } from '../user-token.js';
+import { version } from '../program.js';
+import { Daemon, endProcess, type DaemonSpec } from './daemon.js';
+import { lastLines, logFileOf, rotateLog } from './log-file.js';
+import { takeLock } from './lock.js';
+import type { UpOptions } from './options.js';
+import { choosePorts } from './ports.js';
+import { identityOf, isAlive, type ProcessIdentity } from './process-identity.js';
+import { httpAnswers, natsAnswers } from './ready.js';
+import { findNatsServer, requireDocker } from './requirements.js';
+import {
+  addressesOf,
+  agentSpec,
+  coordinatorSpec,
+  installation,
+  natsSpec,
+  storageSpec,
+  type Addresses,
+  type SpecInput,
+} from './specs.js';
+import {
+  readUpFile,
+  writeUpFile,
+  type PortName,
+  type Ports,
+  type Ready,
+  type RecordedDaemon,
+  type UpFile,
+} from './up-file.js';
+
+export interface UpWords {
+  /** A line of progress for people. */
+  progress(text: string): void;
+  /** Once, when runs can be submitted. */
+  ready(ready: Ready): void;
+}
+
+const startDeadlineMs = 90_000;
+const rotateEveryMs = 10_000;
+/** A daemon that dies so often while starting will not start. */
+const tooManyExits = 4;
+
+/** Resolves when the signal has aborted and everything is stopped. Throws `CliError` when it cannot start; then all is stopped too. */
+export async function runUp(options: UpOptions, words: UpWords, signal: AbortSignal): Promise<void> {
+  mkdirSync(options.data.root, { recursive: true, mode: 0o700 });
+  const lock = takeLock(options.data.lockFile);
+  if (lock.kind === 'taken') {
+    throw new CliError(
+      exitCodes.refused,
+      `\`gantry up\` runs already for ${options.data.root} (pid ${lock.by.pid})`,
+      {
+        remedies: ['use it as it is, stop it with `gantry down`, or give another --data DIR'],
+      },
+    );
+  }
+  const up = new Up(options, words, signal);
+  try {
+    await up.start();
+    await up.keepRunning();
+  } finally {
+    await up.stop();
+    lock.release();
+  }
+}
+
+class Up {
+  readonly #daemons: Daemon[] = [];
+  #file: UpFile;
+  #failed: CliError | undefined;
+
+  constructor(
+    private readonly options: UpOptions,
+    private readonly words: UpWords,
+    private readonly signal: AbortSignal,
+  ) {
+    const recorded = readUpFile(options.data.upFile);
+    this.#file = {
+      v: 1,
+      supervisor: identityOf(process.pid) ?? null,
+      ports: recorded?.ports ?? { grpc: 0, http: 0, nats: 0, s3: 0 },
+      daemons: (recorded?.daemons ?? []).filter(isAlive),
+      ready: null,
+    };
+  }
+
+  async start(): Promise<void> {
+    const { options, words } = this;
+    const recorded = this.#file;
+    if (options.executor === 'docker' && options.agents > 0) await requireDocker();
+    const natsServer = options.nats === undefined ? await findNatsServer() : '';
+
+    const { ports, moved } = await this.#choosePorts(recorded);
+    this.#record({ ports });
+    for (const name of moved)
+      words.progress(`port ${name === 's3' ? 'S3' : name} is taken; using ${ports[name]}`);
+    const addresses = addressesOf(options, ports);
+    const keys = await openKeys(options.keys);
+    const nats = options.nats === undefined ? await this.#initNats(ports) : undefined;
+    const input: SpecInput = {
+      options,
+      ports,
+      install: installation(version()),
+      natsServer,
+      natsConfig: nats?.configFile ?? '',
+      env: process.env,
+      joinToken: () =>
+        issueToken(keys.tokenKey, {
+          kind: 'join',
+          id: `up-${Date.now()}`,
+          by: 'up',
+          labels: [],
+          projects: [],
+          expires: Math.floor(Date.now() / 1000) + 24 * 3600,
+        }),
+    };
+    const agents = Array.from({ length: options.agents }, (_, i) => agentSpec(input, i + 1));
+    const stores = [
+      ...(nats === undefined ? [] : [natsSpec(input, readFileSync(nats.configFile, 'utf8'))]),
+      ...(options.s3 === undefined ? [storageSpec(input)] : []),
+    ];
+    const coordinator = coordinatorSpec(input);
+    await this.#endStrangers([...stores, coordinator, ...agents]);
+
+    for (const spec of stores) this.#launch(spec);
+    await this.#await(
+      'nats',
+      async () => nats === undefined || natsAnswers(hostOf(addresses.local.nats), ports.nats),
+    );
+    await this.#await('storage', () => httpAnswers(addresses.local.s3));
+    this.#launch(coordinator);
+    const context = this.#context(addresses, ownToken(keys));
+    const api = connect(connectionOf(context));
+    try {
+      await this.#await('coordinator', () => answers(api));
+      for (const spec of agents) this.#launch(spec);
+      await this.#await(options.agents === 1 ? 'agent' : 'agents', () => agentsReady(api, options.agents));
+    } finally {
+      api.close();
+    }
+    this.#writeContext(context);
+    this.#announce(addresses);
+  }
+
+  async keepRunning(): Promise<void> {
+    while (!this.signal.aborted) {
+      for (const daemon of this.#daemons) {
+        if (rotateLog(this.options.data.logs, daemon.spec.name))
+          this.words.progress(`log of ${daemon.spec.name} rotated`);
+      }
+      try {
+        await sleep(rotateEveryMs, this.signal);
+      } catch {
+        return; // asked to stop
+      }
+    }
+  }
+
+  async stop(): Promise<void> {
+    const agents = this.#daemons.filter((daemon) => daemon.spec.terminations === 2);
+    const others = this.#daemons.filter((daemon) => daemon.spec.terminations === 1).reverse();
+    if (this.#daemons.length > 0) this.words.progress('stopping');
+    await Promise.all(agents.map((daemon) => daemon.stop()));
+    for (const daemon of others) await daemon.stop();
+    this.#file = { ...this.#file, supervisor: null, daemons: [], ready: null };
+    writeUpFile(this.options.data.upFile, this.#file);
+    if (this.#daemons.length > 0) this.words.progress('stopped');
+  }
+
+  #choosePorts(recorded: UpFile): Promise<{ readonly ports: Ports; readonly moved: readonly PortName[] }> {
+    const alive = new Set(recorded.daemons.map((daemon) => daemon.name));
+    const adopted = new Set<PortName>([
+      ...(alive.has('coordinator') ? (['grpc', 'http'] as const) : []),
+      ...(alive.has('nats') ? (['nats'] as const) : []),
+      ...(alive.has('storage') ? (['s3'] as const) : []),
+    ]);
+    const known = recorded.ports.grpc === 0 ? undefined : recorded.ports;
+    return choosePorts({ host: this.options.host, asked: this.options.askedPorts, recorded: known, adopted });
+  }
+
+  async #initNats(ports: Ports): Promise<{ readonly configFile: string }> {
+    const { data, host, advertise, tls } = this.options;
+    try {
+      return await initNats(data.root, {
+        listenHost: host,
+        port: ports.nats,
+        storeDir: data.natsStore,
+        ...(advertise === host ? {} : { advertise: `${advertise}:${ports.nats}` }),
+        ...(tls === undefined ? {} : { tls: { certFile: tls.cert, keyFile: tls.key } }),
+      });
+    } catch (error) {
+      throw new CliError(exitCodes.refused, `the keys in ${data.keys} cannot be used: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  /** What an earlier `up` left and this one does not want, or wants otherwise. */
+  async #endStrangers(wanted: readonly DaemonSpec[]): Promise<void> {
+    const digests = new Map(wanted.map((spec) => [spec.name, spec.digest]));
+    const strangers = this.#file.daemons.filter((daemon) => digests.get(daemon.name) !== daemon.digest);
+    for (const daemon of strangers.reverse()) {
+      this.words.progress(`stopping ${daemon.name} of an earlier start`);
+      // An agent that is started anew with other options takes its boxes over; one that is gone for good ends them.
+      await endProcess(daemon, daemon.name.startsWith('agent-') && !digests.has(daemon.name) ? 2 : 1);
+    }
+    this.#record({ daemons: this.#file.daemons.filter((daemon) => !strangers.includes(daemon)) });
+  }
+
+  #launch(spec: DaemonSpec): void {
+    const adopted = this.#file.daemons.find((daemon) => daemon.name === spec.name && isAlive(daemon));
+    const daemon = new Daemon(spec, this.options.data.logs, {
+      started: (of, identity) => this.#recordDaemon(of, identity),
+      exited: (of, how, exits) => this.#onExit(of, how, exits),
+    });
+    this.#daemons.push(daemon);
+    if (adopted !== undefined) this.words.progress(`${spec.name} runs still (pid ${adopted.pid})`);
+    daemon.start(adopted);
+  }
+
+  #onExit(spec: DaemonSpec, how: string, exits: number): void {
+    this.words.progress(`${spec.name} ended (${how}); starting it again`);
+    if (this.#file.ready !== null || exits < tooManyExits) return;
+    this.#failed ??= new CliError(exitCodes.ours, `${spec.name} does not start (${how})`, {
+      remedies: [
+        ...lastLines(this.options.data.logs, spec.name),
+        `its whole log: ${logFileOf(this.options.data.logs, spec.name)}`,
+      ],
+    });
+  }
+
+  async #await(what: string, ready: () => Promise<boolean>): Promise<void> {
+    const began = Date.now();
+    let said = false;
+    while (!(await ready())) {
+      if (this.signal.aborted) throw new CliError(exitCodes.interrupted, 'interrupted while starting');
+      if (this.#failed !== undefined) throw this.#failed;
+      const waited = Date.now() - began;
+      if (!said && waited > 1500) {
+        this.words.progress(`waiting for ${what} …`);
+        said = true;
+      }
+      if (waited > startDeadlineMs) {
+        throw new CliError(exitCodes.ours, `${what}: not ready after ${startDeadlineMs / 1000} s`, {
+          remedies: [
+            `logs: ${this.options.data.logs}`,
+            '`gantry doctor` says what is missing on this machine',
+          ],
+        });
+      }
+      await sleep(25);
+    }
+    this.words.progress(`${what} ready after ${((Date.now() - began) / 1000).toFixed(1)} s`);
+  }
+
+  #context(addresses: Addresses, token: string): Context {
+    const { tls } = this.options;
+    return {
+      coordinator: addresses.local.grpc,
+      token,
+      ...(tls === undefined
+        ? {}
+        : tls.ca === undefined
+          ? { tls: true }
+          : { ca: readFileSync(tls.ca, 'utf8') }),
+    };
+  }
+
+  #writeContext(context: Context): void {
+    const file = contextsFile(process.env);
+    writeContexts(file, withContext(readContexts(file), this.options.data.contextName, context));
+  }
+
+  #announce(addresses: Addresses): void {
+    const ready: Ready = {
+      ready: true,
+      grpc: addresses.grpc,
+      http: addresses.http,
+      nats: addresses.nats,
+      s3: addresses.s3,
+      daemons: this.#daemons.map((daemon) => ({ name: daemon.spec.name, pid: daemon.identity?.pid ?? 0 })),
+    };
+    this.#record({ ready });
+    this.words.ready(ready);
+  }
+
+  #recordDaemon(spec: DaemonSpec, { pid, started }: ProcessIdentity): void {
+    const entry: RecordedDaemon = { name: spec.name, pid, started, digest: spec.digest };
+    const daemons = [...this.#file.daemons.filter((daemon) => daemon.name !== spec.name), entry];
+    const ready = this.#file.ready;
+    this.#record({
+      daemons,
+      ready:
+        ready === null
+          ? null
+          : { ...ready, daemons: daemons.map((daemon) => ({ name: daemon.name, pid: daemon.pid })) },
+    });
+  }
+
+  #record(change: Partial<UpFile>): void {
+    this.#file = { ...this.#file, ...change };
+    writeUpFile(this.options.data.upFile, this.#file);
+  }
+}
+
+const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, '');
+
+function connectionOf(context: Context): Parameters<typeof connect>[0] {
+  const tls = context.ca !== undefined ? { ca: context.ca } : context.tls === true ? {} : undefined;
+  return {
+    address: context.coordinator,
+    token: context.token,
+    from: 'up',
+    ...(tls === undefined ? {} : { tls }),
+  };
+}
+
+async function answers(api: RunsApi): Promise<boolean> {
+  try {
+    await api.listAgents({}, { timeoutMs: 2000 });
+    return true;
+  } catch (error) {
+    if (error instanceof CliError && error.exitCode === exitCodes.unreachable) return false;
+    throw error;
+  }
+}
+
+async function agentsReady(api: RunsApi, wanted: number): Promise<boolean> {
+  const { agents = [] } = await api.listAgents({});
+  const working = agents.filter((agent) => agent.status === 'idle' || agent.status === 'busy');
+  const named = working.filter((agent) => /^agent-\d+$/.test(agent.name ?? ''));
+  return named.length >= wanted;
+}

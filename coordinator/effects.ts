@@ -1,0 +1,153 @@
+/**
+ * Performs what the core decided, after it is durable. Every effect may be performed twice; what comes of it goes
+ * back into the loop as a command. Nothing here throws at the loop.
+ */
+import { sleep } from '../shared/async/sleep.js';
+import { backoffMs } from '../shared/async/backoff.js';
+import type { RunId } from '../shared/model/ids.js';
+import type { Logger } from '../shared/log.js';
+import { NotLeading, type Coordinator } from './coordinator.js';
+import type { Dispatcher } from './dispatch/dispatcher.js';
+import type { History } from './history/history.js';
+import { stageResults, type RunRecord } from './history/record.js';
+import type { RunEvents } from './history/run-events.js';
+import type { PlanStore } from './journal/plans.js';
+import type { Command, Effect } from './scheduler/command.js';
+import { assignmentOf } from './scheduler/assignment.js';
+import { runView } from './scheduler/views.js';
+
+export interface EffectsOptions {
+  readonly coordinator: () => Coordinator;
+  readonly dispatcher: Dispatcher;
+  readonly plans: PlanStore;
+  readonly history: History;
+  readonly events: RunEvents;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** How long a run's record waits for its agents to store the logs; LOGS has them all the while. */
+const archiveWaitMs = 60_000;
+const recordBackoff = { firstMs: 500, maxMs: 30_000 };
+
+export class Effects {
+  readonly #options: EffectsOptions;
+  readonly #recording = new Set<RunId>();
+
+  constructor(options: EffectsOptions) {
+    this.#options = options;
+  }
+
+  perform(effect: Effect): void {
+    const { dispatcher, log } = this.#options;
+    switch (effect.kind) {
+      case 'Assign':
+        this.#background(this.#assign(effect));
+        return;
+      case 'EndAttempt':
+        this.#background(dispatcher.end(effect.agent, effect));
+        return;
+      case 'Drain':
+        this.#background(dispatcher.drain(effect.agent, effect.draining));
+        return;
+      case 'Record':
+        if (this.#recording.has(effect.run)) return;
+        this.#recording.add(effect.run);
+        log.debug({ run: effect.run }, 'putting on record');
+        this.#background(this.#record(effect.run).finally(() => this.#recording.delete(effect.run)));
+        return;
+    }
+  }
+
+  /** A failure that is not this process' end is in the log; the core asks again for what is still needed. */
+  #background(work: Promise<void>): void {
+    work.catch((error: unknown) => {
+      if (error instanceof NotLeading || this.#options.signal.aborted) return;
+      this.#options.log.error({ err: error }, 'an effect failed');
+    });
+  }
+
+  async #assign(effect: Extract<Effect, { kind: 'Assign' }>): Promise<void> {
+    const { dispatcher, plans, log } = this.#options;
+    const coordinator = this.#options.coordinator();
+    const { agent, ref, token } = effect;
+    const answered = (answer: Extract<Command, { kind: 'AssignAnswered' }>['answer']): Promise<unknown> =>
+      coordinator.perform({ kind: 'AssignAnswered', agent, ref, token, answer });
+    const plan = await plans.get(ref.run);
+    if (plan === undefined) {
+      log.error({ run: ref.run }, 'the plan of a run is missing from the plan store');
+      await answered({ kind: 'silent' });
+      return;
+    }
+    const assignment = await coordinator.read(({ state }) => assignmentOf(state, plan, ref));
+    if (assignment?.token !== token) return;
+    await answered(await dispatcher.assign(agent, assignment));
+  }
+
+  /** Stores the record, again and again until it is stored; then the run leaves the state. */
+  async #record(run: RunId): Promise<void> {
+    const { history, log, signal } = this.#options;
+    await this.#logsArchived(run);
+    for (let failures = 0; ; failures += 1) {
+      const record = await this.#recordOf(run);
+      if (record === undefined) return;
+      try {
+        await history.store(record);
+        break;
+      } catch (error) {
+        log.warn({ err: error, run }, 'the run could not be put on record: trying again');
+        await sleep(backoffMs(recordBackoff, failures, Math.random()), signal);
+      }
+    }
+    await this.#options.coordinator().perform({ kind: 'RunStored', run });
+    await history.forgetPlan(run);
+  }
+
+  async #recordOf(run: RunId): Promise<RunRecord | undefined> {
+    const { plans, events } = this.#options;
+    const plan = await plans.get(run);
+    if (plan === undefined) return undefined;
+    return this.#options.coordinator().read(({ state, presence, now }) => {
+      const found = state.runs.get(run);
+      if (found === undefined) return undefined;
+      return {
+        v: 1,
+        projectId: found.facts.project,
+        digest: found.digest,
+        view: runView(state, presence, found, now),
+        results: stageResults(found),
+        plan,
+        events: events.of(run),
+      };
+    });
+  }
+
+  /** Agents store their logs right after the end; an agent that is gone does not hold the record up for long. */
+  async #logsArchived(run: RunId): Promise<void> {
+    const { events, signal } = this.#options;
+    const archived = (): Promise<boolean> =>
+      this.#options.coordinator().read(({ state }) => {
+        const found = state.runs.get(run);
+        return (
+          found === undefined ||
+          stageResults(found).every((result) => result.archived || result.logs.length === 0)
+        );
+      });
+    const waiting = new AbortController();
+    const check = async (): Promise<void> => {
+      if (await archived()) waiting.abort();
+    };
+    const stop = events.listen(run, ({ event }) => {
+      if (event.kind === 'AttemptReported' && event.report.kind === 'LogsArchived') {
+        // Listeners are called before the loop's reads: this look sees the event applied.
+        check().catch(() => waiting.abort());
+      }
+    });
+    try {
+      await check();
+      await sleep(archiveWaitMs, AbortSignal.any([signal, waiting.signal])).catch(() => undefined);
+    } finally {
+      stop();
+    }
+  }
+}

@@ -1,0 +1,42 @@
+/** Plans of recent runs in memory before the store: a submitted run is dispatched without reading its plan back. */
+import type { RunId } from '../shared/model/ids.js';
+import type { Plan } from '../shared/model/pipeline.js';
+import type { PlanStore } from './journal/plans.js';
+
+const cached = 256;
+
+export class PlanCache implements PlanStore {
+  readonly #store: PlanStore;
+  readonly #plans = new Map<RunId, Plan>();
+
+  constructor(store: PlanStore) {
+    this.#store = store;
+  }
+
+  async put(plan: Plan): Promise<void> {
+    await this.#store.put(plan);
+    this.#remember(plan);
+  }
+
+  async get(run: RunId): Promise<Plan | undefined> {
+    const plan = this.#plans.get(run) ?? (await this.#store.get(run));
+    if (plan !== undefined) this.#remember(plan);
+    return plan;
+  }
+
+  async delete(run: RunId): Promise<void> {
+    this.#plans.delete(run);
+    await this.#store.delete(run);
+  }
+
+  list(): Promise<readonly RunId[]> {
+    return this.#store.list();
+  }
+
+  #remember(plan: Plan): void {
+    this.#plans.delete(plan.run);
+    this.#plans.set(plan.run, plan);
+    const oldest = this.#plans.keys().next();
+    if (this.#plans.size > cached && oldest.done !== true) this.#plans.delete(oldest.value);
+  }
+}

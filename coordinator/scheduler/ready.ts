@@ -1,0 +1,71 @@
+/** When a stage may start, and what a run comes to when all have ended. */
+import type { Failure } from '../../shared/model/failure.js';
+import type { RunState, StageState } from './state.js';
+
+export type NeedsOutcome =
+  | { readonly kind: 'met' }
+  | { readonly kind: 'open' }
+  /** This need did not succeed, so the stage never starts. */
+  | { readonly kind: 'unmet'; readonly need: StageState };
+
+/**
+ * A failure that is allowed counts as success. A need that somebody asked to cancel does not count, even if it
+ * succeeded before its agent heard of it: who cancels a stage does not want what follows from it.
+ */
+export function needsOutcome(stage: StageState): NeedsOutcome {
+  let isOpen = false;
+  for (const need of stage.needs) {
+    if (need.phase.kind !== 'ended') isOpen = true;
+    else if (!endedWell(need)) return { kind: 'unmet', need };
+  }
+  return isOpen ? { kind: 'open' } : { kind: 'met' };
+}
+
+function endedWell(need: StageState): boolean {
+  if (need.phase.kind !== 'ended' || need.canceledBy !== undefined) return false;
+  const { status } = need.phase;
+  return status === 'succeeded' || (status === 'failed' && need.outline.allowFailure);
+}
+
+/** The status of a run whose stages have all ended: failed over canceled over succeeded. */
+export function runOutcome(run: RunState): 'succeeded' | 'failed' | 'canceled' {
+  let isCanceled = false;
+  for (const { phase, outline } of run.stages) {
+    if (phase.kind !== 'ended') continue;
+    if (phase.status === 'failed' && !outline.allowFailure) return 'failed';
+    if (phase.status === 'canceled') isCanceled = true;
+  }
+  return isCanceled ? 'canceled' : 'succeeded';
+}
+
+export const canceledFailure = (by: string): Failure => ({ kind: 'canceled', by });
+
+/** Why these stages cannot be run, in a sentence; undefined when they can: every run must be able to end. */
+export function whyNotRunnable(
+  stages: readonly { readonly number: number; readonly name: string; readonly needs: readonly number[] }[],
+): string | undefined {
+  if (stages.length === 0) return 'the run has no stages';
+  const open = new Map<number, number>();
+  const dependants = new Map<number, number[]>();
+  for (const stage of stages) {
+    if (open.has(stage.number)) return `two stages have the number ${stage.number}`;
+    open.set(stage.number, stage.needs.length);
+    for (const need of stage.needs) dependants.set(need, [...(dependants.get(need) ?? []), stage.number]);
+  }
+  for (const stage of stages) {
+    const unknown = stage.needs.find((need) => !open.has(need));
+    if (unknown !== undefined)
+      return `stage ${stage.name} needs stage ${unknown}, which is not part of the run`;
+  }
+  const free = stages.filter((stage) => stage.needs.length === 0).map((stage) => stage.number);
+  let reached = 0;
+  for (let number = free.pop(); number !== undefined; number = free.pop()) {
+    reached += 1;
+    for (const dependant of dependants.get(number) ?? []) {
+      const left = (open.get(dependant) ?? 0) - 1;
+      open.set(dependant, left);
+      if (left === 0) free.push(dependant);
+    }
+  }
+  return reached === stages.length ? undefined : 'the stages need each other in a circle';
+}

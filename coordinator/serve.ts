@@ -1,0 +1,214 @@
+/**
+ * The composition root: configuration → adapters → loop → API, released in reverse. Wires, and does nothing else.
+ */
+import { randomBytes } from 'node:crypto';
+import { basename, dirname, resolve } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { S3BlobStore } from '../shared/blob/s3-blob-store.js';
+import type { Logger } from '../shared/log.js';
+import { connectNats, type NatsAuth } from '../shared/nats/nats-connection.js';
+import { natsNames } from '../shared/nats/names.js';
+import { gantryVersion } from '../shared/version.js';
+import { openKeys } from './access/keys.js';
+import { startApi } from './api/grpc-server.js';
+import { ProgressBoard } from './api/progress-board.js';
+import type { Services } from './api/services.js';
+import { ConfigError, type CoordinatorConfig, type HostPort } from './config.js';
+import { Coordinator } from './coordinator.js';
+import { natsDispatcher } from './dispatch/nats-dispatcher.js';
+import { Effects } from './effects.js';
+import type { AgentAccess } from './fleet/agent-access.js';
+import { jwtAgentAccess } from './fleet/jwt-agent-access.js';
+import { loadNatsKeys } from './fleet/nats-credentials.js';
+import { staticAgentAccess } from './fleet/static-agent-access.js';
+import { History } from './history/history.js';
+import { natsRunIndex } from './history/nats-run-index.js';
+import { RunEvents } from './history/run-events.js';
+import { openNatsJournal } from './journal/nats-journal.js';
+import { natsPlanStore } from './journal/nats-plans.js';
+import { ensureStreams, mayPurge } from './journal/nats-streams.js';
+import { natsLiveLog } from './logs/nats-live-log.js';
+import { LogKeeper } from './logs/log-keeper.js';
+import { PlanCache } from './plan-cache.js';
+import { readPipelineAt } from './source/pipeline-at.js';
+import { startHealthServer } from './web/health-server.js';
+
+export interface Serving {
+  readonly grpc: HostPort;
+  readonly http: HostPort;
+  /** Settles when the coordinator has stopped: rejects when it lost the lead or broke. */
+  readonly ended: Promise<void>;
+}
+
+const heartbeatMs = 2_000;
+const shutdownGraceMs = 3_000;
+
+/** Resolves when runs can be submitted. Aborting the signal ends everything in order; `ended` then resolves. */
+export async function serve(config: CoordinatorConfig, log: Logger, signal: AbortSignal): Promise<Serving> {
+  /** Released in reverse order, each once, whatever happened. */
+  const releases: (() => Promise<void> | void)[] = [];
+  const release = async (): Promise<void> => {
+    for (const one of releases.splice(0).reverse()) {
+      try {
+        await one();
+      } catch (error) {
+        log.warn({ err: error }, 'a part could not be released');
+      }
+    }
+  };
+  try {
+    return await assemble(config, log, signal, releases, release);
+  } catch (error) {
+    await release();
+    throw error;
+  }
+}
+
+async function assemble(
+  config: CoordinatorConfig,
+  log: Logger,
+  signal: AbortSignal,
+  releases: (() => Promise<void> | void)[],
+  release: () => Promise<void>,
+): Promise<Serving> {
+  const keys = await openKeys(config.keysDirectory);
+  const nats = await natsAccess(config);
+  const link = await connectNats({
+    servers: config.nats.servers,
+    auth: nats.auth,
+    name: 'gantry-coordinator',
+    log,
+    signal,
+    ...(config.nats.ca === undefined ? {} : { ca: config.nats.ca.toString() }),
+  });
+  releases.push(() => link.close());
+  const names = natsNames(config.prefix);
+  const { replicas } = config.nats;
+  await ensureStreams({ link, names, replicas, log });
+
+  const blobs = new S3BlobStore({
+    endpoint: config.s3.endpoint,
+    publicEndpoint: config.s3.publicEndpoint,
+    bucket: config.s3.bucket,
+    region: config.s3.region,
+    accessKey: config.s3.accessKey ?? keys.s3.accessKey,
+    secretKey: config.s3.secretKey ?? keys.s3.secretKey,
+  });
+  releases.push(() => blobs.close());
+  await blobs.ensureBucket({ signal });
+
+  const plans = new PlanCache(await natsPlanStore({ link, names, replicas }));
+  const index = await natsRunIndex({ link, names, log });
+  releases.push(() => index.close());
+  const live = natsLiveLog({ link, names, mayPurge: mayPurge(link, replicas) });
+  releases.push(() => live.close());
+  const journal = openNatsJournal({ link, names });
+  releases.push(() => journal.close());
+  const dispatcher = natsDispatcher({ link, names, log });
+  const history = new History({ blobs, index, plans });
+  const events = new RunEvents();
+  const progress = new ProgressBoard();
+  const keeper = new LogKeeper({ live, log });
+  releases.push(() => keeper.close());
+
+  const background = new AbortController();
+  releases.push(() => background.abort());
+  const effects = new Effects({
+    coordinator: () => coordinator,
+    dispatcher,
+    plans,
+    history,
+    events,
+    log,
+    signal: background.signal,
+  });
+  const coordinator = new Coordinator({
+    journal,
+    clock: { wallMs: () => Date.now(), monotonicMs: () => performance.now() },
+    seed: randomBytes(16).toString('hex'),
+    perform: (effect) => effects.perform(effect),
+    onEntry: ({ sequence, entry }) => {
+      // Before `take`: a recorded run's events are forgotten by it.
+      for (const event of entry.events) if (event.kind === 'RunRecorded') progress.forget(event.run);
+      keeper.take(entry);
+      events.take(sequence, entry);
+    },
+    log,
+  });
+  await coordinator.start();
+  keeper.begin();
+  dispatcher.onHeartbeat((heartbeat) => {
+    // Not leading any more: the next leader hears the next heartbeat.
+    coordinator.perform({ kind: 'HeartbeatSeen', heartbeat }).catch(() => undefined);
+  });
+  const looping = coordinator.run();
+  releases.push(async () => {
+    coordinator.stop();
+    await looping.catch(() => undefined);
+  });
+
+  const services: Services = {
+    coordinator,
+    events,
+    history,
+    plans,
+    blobs,
+    liveLog: live,
+    agentAccess: nats.agents,
+    progress,
+    tokenKey: keys.tokenKey,
+    settings: {
+      version: gantryVersion(),
+      advertise: config.advertise,
+      prefix: config.prefix,
+      heartbeatMs,
+      repoRoots: config.repoRoots,
+    },
+    log,
+    readPipeline: (request) =>
+      readPipelineAt({ ...request, cacheDirectory: config.cacheDirectory, roots: config.repoRoots }),
+  };
+  const api = await startApi(services, config);
+  releases.push(() => api.close(shutdownGraceMs));
+  const health = await startHealthServer({
+    listen: config.httpListen,
+    notReady: () => (link.disconnected.aborted ? 'NATS is away' : undefined),
+  });
+  releases.push(() => health.close());
+  log.info({ grpc: api.address, http: health.address, advertise: config.advertise }, 'ready');
+
+  const stopped = new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  const ended = Promise.race([stopped, looping]).finally(release);
+  return { grpc: api.address, http: health.address, ended };
+}
+
+/** Either the installation's own keys, or two static users of an existing server. */
+async function natsAccess(
+  config: CoordinatorConfig,
+): Promise<{ readonly auth: NatsAuth; readonly agents: AgentAccess }> {
+  const servers = config.nats.advertise;
+  const ca = config.nats.ca === undefined ? {} : { ca: config.nats.ca.toString() };
+  if (config.nats.users !== undefined) {
+    const { coordinator, agents } = config.nats.users;
+    return {
+      auth: { kind: 'password', ...coordinator },
+      agents: staticAgentAccess({ ...agents, servers, ...ca }),
+    };
+  }
+  const keysDirectory = resolve(config.keysDirectory);
+  if (basename(keysDirectory) !== 'keys') {
+    throw new ConfigError([
+      `--keys ${config.keysDirectory}: expected the directory \`keys\` that \`gantry nats init DIR\` makes in DIR`,
+    ]);
+  }
+  const natsKeys = await loadNatsKeys(dirname(keysDirectory));
+  const text =
+    config.nats.credentials === undefined ? natsKeys.creds : await readFile(config.nats.credentials, 'utf8');
+  return {
+    auth: { kind: 'creds', text },
+    agents: jwtAgentAccess({ signer: natsKeys.signer, servers, ...ca }),
+  };
+}

@@ -1,0 +1,153 @@
+import type { Failure } from '../model/failure.js';
+import { GitError } from './git-program.js';
+import { RepositoryUrlError, withoutCredentials } from './repository-url.js';
+
+/** Getting the code failed. Carries the failure to report: `checkout-failed` or `disk-full`. */
+export class CheckoutError extends Error {
+  override readonly name = 'CheckoutError';
+
+  constructor(
+    readonly failure: Extract<Failure, { kind: 'checkout-failed' | 'disk-full' }>,
+    cause?: unknown,
+  ) {
+    super(failure.message, cause === undefined ? undefined : { cause });
+  }
+}
+
+export interface CheckoutContext {
+  /** Who tried, for people: `agent build-7`, `the coordinator`. */
+  readonly place: string;
+  /** The repository's URL, or `the submitted tree`. */
+  readonly repository: string;
+  /** Commit, branch or tag that was wanted. */
+  readonly revision?: string;
+}
+
+interface Rule {
+  readonly pattern: RegExp;
+  readonly transient: boolean;
+  readonly message: (context: CheckoutContext) => string;
+}
+
+const wanted = (context: CheckoutContext): string =>
+  context.revision === undefined ? 'what was asked for' : context.revision;
+
+// In this order: a server that demands credentials often says "not found" as well, and one that is away "early EOF".
+const rules: readonly Rule[] = [
+  {
+    pattern: /No space left on device|Disk quota exceeded/i,
+    transient: true,
+    message: (c) => `the disk of ${c.place} is full`,
+  },
+  {
+    pattern: /Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED/i,
+    transient: false,
+    message: (c) =>
+      `the ssh key of the host of ${c.repository} is not the one that ${c.place} knows: check it, then correct known_hosts of the user that runs ${c.place}`,
+  },
+  {
+    pattern:
+      /could not read (?:Username|Password)|Authentication failed|terminal prompts disabled|unable to read askpass|Permission denied \(|error: 40[13]\b|HTTP 40[13]\b|Access denied/i,
+    transient: false,
+    message: (c) =>
+      `${c.repository} demands credentials that ${c.place} does not have (or refused those it has): give the user that runs ${c.place} an ssh key with access, or use a URL that needs none`,
+  },
+  {
+    pattern:
+      /Could not resolve host|Temporary failure in name resolution|Name or service not known|Connection refused|Failed to connect|Couldn't connect|Connection timed out|Operation timed out|Operation too slow|timed out|Connection reset|Network is unreachable|No route to host|unable to connect to|SSL_connect|gnutls_handshake|GnuTLS recv|TLS connection was non-properly terminated|Empty reply from server|error: 5\d\d\b|error: 429\b|HTTP 5\d\d\b|HTTP 429\b|unexpected disconnect|early EOF|Broken pipe|Connection closed by|kex_exchange_identification/i,
+    transient: true,
+    message: (c) => `${c.repository} is not reachable from ${c.place}`,
+  },
+  {
+    pattern:
+      /certificate (?:verify failed|problem)|server certificate verification failed|self.signed certificate/i,
+    transient: false,
+    message: (c) =>
+      `the certificate of the host of ${c.repository} is not trusted by ${c.place}: install its authority there (or name it by SSL_CERT_FILE)`,
+  },
+  {
+    pattern:
+      /not our ref|couldn't find remote ref|Server does not allow request for unadvertised object|no such remote ref|remote error: upload-pack: not our ref/i,
+    transient: false,
+    message: (c) =>
+      `${c.repository} has no ${wanted(c)}: push it first, or check that it was not removed by a forced push`,
+  },
+  {
+    pattern:
+      /repository '?[^\n]*'? not found|Repository not found|does not appear to be a git repository|not a git repository|does not exist|error: 404\b|HTTP 404\b|No such file or directory/i,
+    transient: false,
+    message: (c) =>
+      `${c.place} finds no git repository at ${c.repository}: check the URL and that it may be read`,
+  },
+  {
+    pattern: /invalid path '|refusing to create|is a reserved name/i,
+    transient: false,
+    message: (c) => `${wanted(c)} of ${c.repository} contains a path that git refuses to write`,
+  },
+];
+
+/** Turns whatever went wrong while git worked into the failure to report, with git's own words behind ours. */
+export function checkoutError(error: unknown, context: CheckoutContext): CheckoutError {
+  if (error instanceof CheckoutError) return error;
+  const shownContext = { ...context, repository: withoutCredentials(context.repository) };
+  if (error instanceof RepositoryUrlError) return failed(`${context.place}: ${error.message}`, false, error);
+  if (!(error instanceof GitError)) {
+    const message = error instanceof Error ? error.message : String(error);
+    if (/ENOSPC|EDQUOT/.test(message)) return diskFull(context, message, error);
+    return failed(`${context.place} could not get the code: ${message}`, true, error);
+  }
+  const { failure } = error;
+  if (failure.kind === 'stalled') {
+    return failed(
+      `${shownContext.repository} sent nothing to ${context.place} for ${Math.round(failure.idleMs / 1000)} s`,
+      true,
+      error,
+    );
+  }
+  if (failure.kind === 'git-missing' || failure.kind === 'output-limit') {
+    return failed(`${context.place}: ${error.message}`, true, error);
+  }
+  const words = gitsWords(failure.stderr);
+  const rule = rules.find(({ pattern }) => pattern.test(failure.stderr));
+  if (rule === rules[0]) return diskFull(context, words, error);
+  if (rule === undefined) {
+    return failed(
+      `git failed on ${context.place} while getting ${wanted(context)} of ${shownContext.repository}: ${words}`,
+      true,
+      error,
+    );
+  }
+  return failed(`${rule.message(shownContext)} (git: ${words})`, rule.transient, error);
+}
+
+/** Whether git's words say that the local copy is damaged, so that making it anew is worth a try. */
+export function looksDamaged(error: unknown): boolean {
+  return (
+    error instanceof GitError &&
+    /bad object|corrupt|not a git repository|loose object|inflate|unable to read|missing (?:blob|tree|commit)|bad signature|index-pack died|object file .* is empty|packfile .* (?:cannot be accessed|is far too short)|did not receive expected object|Could not read|failed to (?:read object|traverse parents)|unresolved deltas|invalid (?:HEAD|index-pack output)|badly formatted|bad (?:config|ref|tree|index)|not a valid object/i.test(
+      error.stderr,
+    )
+  );
+}
+
+function failed(message: string, transient: boolean, cause: unknown): CheckoutError {
+  return new CheckoutError({ kind: 'checkout-failed', message, transient }, cause);
+}
+
+function diskFull(context: CheckoutContext, words: string, cause: unknown): CheckoutError {
+  const agent = context.place.replace(/^agent /, '');
+  return new CheckoutError(
+    { kind: 'disk-full', agent, message: `no space left for the code: ${words}` },
+    cause,
+  );
+}
+
+/** The lines of stderr that say something, joined, at most 600 characters; no URL in them keeps a password. */
+function gitsWords(stderr: string): string {
+  const lines = stderr
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !/^(?:hint|warning):/.test(line))
+    .map((line) => line.replace(/(https?:\/\/)[^/@\s]*@/gi, '$1'));
+  return (lines.length === 0 ? 'no message' : lines.join('; ')).slice(0, 600);
+}

@@ -1,0 +1,167 @@
+/**
+ * Everything that can happen. The journal is a sequence of entries of these events, and the state of the whole
+ * system is the result of applying them in order. Core, API, page and tests read this one union.
+ *
+ * An event says what has happened, never what should happen. It carries what scheduling needs and no more: a run's
+ * plan lives in the plan store, log bytes in the log store, files in S3.
+ */
+import type { Failure } from './failure.js';
+import type { AgentId, InstanceId, RunId, Sha256, Token } from './ids.js';
+import type { RunFacts, Trust } from './pipeline.js';
+
+/** What scheduling needs of a stage; the rest is in the plan. */
+export interface StageOutline {
+  readonly number: number;
+  readonly name: string;
+  readonly cell: Readonly<Record<string, string>>;
+  readonly needs: readonly number[];
+  /** Labels an agent must offer, sorted. Includes `executor=docker` where the stage has an image. */
+  readonly labels: readonly string[];
+  readonly allowFailure: boolean;
+  readonly maxAttempts: number;
+  readonly timeoutMs: number;
+  /** Names of the steps, in order: number 1 is the first. */
+  readonly steps: readonly string[];
+  readonly image?: string;
+}
+
+/** A log's exact length and digest, as the agent wrote it to LOGS or S3. */
+export interface LogDigest {
+  readonly step: number;
+  readonly bytes: number;
+  readonly sha256: Sha256;
+}
+
+/** What an agent reports of an attempt. Numbered per attempt from 1; the leader takes them in order. */
+export type Report =
+  /** The agent holds the assignment durably and begins. */
+  | { readonly kind: 'AttemptStarted'; readonly executor: string; readonly note?: string }
+  /** The image of the stage (or of a service) is this digest or id from now on, for the whole run. */
+  | { readonly kind: 'ImageResolved'; readonly image: string; readonly digest: string }
+  | { readonly kind: 'StepStarted'; readonly step: number; readonly shell: string }
+  | {
+      readonly kind: 'StepFinished';
+      readonly step: number;
+      /** Absent when the step did not end by itself. 128 + n where a signal ended it. */
+      readonly exitCode?: number;
+      readonly durationMs: number;
+      readonly failure?: Failure;
+    }
+  | {
+      readonly kind: 'AttemptFinished';
+      readonly status: 'succeeded' | 'failed' | 'canceled';
+      readonly failure?: Failure;
+      /** Of `manifest.json`, when the attempt made artifacts. */
+      readonly manifest?: { readonly sha256: Sha256; readonly bytes: number };
+      readonly logs: readonly LogDigest[];
+    }
+  /** The logs are in S3; LOGS may be purged. The only report after `AttemptFinished`. */
+  | { readonly kind: 'LogsArchived' };
+
+export type Event =
+  /** First entry of a leader's epoch, alone in its entry. */
+  | { readonly kind: 'EpochBegan'; readonly epoch: number; readonly seed: string }
+  | {
+      readonly kind: 'RunAccepted';
+      readonly run: RunId;
+      /** Digest of the request's content: the same id with another digest is refused. */
+      readonly digest: Sha256;
+      readonly facts: RunFacts;
+      readonly stages: readonly StageOutline[];
+      readonly retryOf?: RunId;
+    }
+  | {
+      readonly kind: 'CancelRequested';
+      readonly run: RunId;
+      /** Absent: the whole run. */
+      readonly stage?: number;
+      readonly by: string;
+    }
+  | {
+      readonly kind: 'StageLeased';
+      readonly run: RunId;
+      readonly stage: number;
+      readonly attempt: number;
+      readonly agent: AgentId;
+      readonly token: Token;
+    }
+  /** The agent did not take it, or its answer said no; the attempt number is used again. */
+  | {
+      readonly kind: 'LeaseReturned';
+      readonly run: RunId;
+      readonly stage: number;
+      readonly attempt: number;
+      readonly token: Token;
+      readonly reason: string;
+    }
+  | {
+      readonly kind: 'AttemptReported';
+      readonly run: RunId;
+      readonly stage: number;
+      readonly attempt: number;
+      readonly token: Token;
+      /** The report's number within the attempt. */
+      readonly n: number;
+      /** When it happened, in the coordinator's wall time (received minus the age the agent states). */
+      readonly at: number;
+      readonly report: Report;
+    }
+  | {
+      readonly kind: 'AttemptLost';
+      readonly run: RunId;
+      readonly stage: number;
+      readonly attempt: number;
+      readonly token: Token;
+      readonly failure: Failure;
+    }
+  | {
+      readonly kind: 'StageEnded';
+      readonly run: RunId;
+      readonly stage: number;
+      readonly status: 'succeeded' | 'failed' | 'canceled' | 'skipped';
+      readonly failure?: Failure;
+      /** For `skipped`: the need that did not succeed. */
+      readonly because?: number;
+    }
+  | {
+      readonly kind: 'RunEnded';
+      readonly run: RunId;
+      readonly status: 'succeeded' | 'failed' | 'canceled';
+    }
+  /** The record is in S3 and RUNS; the run leaves the state. */
+  | { readonly kind: 'RunRecorded'; readonly run: RunId }
+  | {
+      readonly kind: 'AgentRegistered';
+      readonly agent: AgentId;
+      readonly name: string;
+      readonly instance: InstanceId;
+      readonly labels: readonly string[];
+      readonly slots: number;
+      /** Projects it may serve; empty: all. */
+      readonly projects: readonly string[];
+      readonly trust: readonly Trust[];
+      /** SHA-256 of its agent key. */
+      readonly keyHash: Sha256;
+      readonly version: string;
+      /** Expiry and identity of the join token it came with, for the audit. */
+      readonly joinedBy: string;
+    }
+  | {
+      readonly kind: 'AgentDraining';
+      readonly agent: AgentId;
+      readonly draining: boolean;
+      readonly by: string;
+    }
+  /** Unseen for a day; it must register again. */
+  | { readonly kind: 'AgentForgotten'; readonly agent: AgentId };
+
+export type EventKind = Event['kind'];
+
+/** One entry of the journal: atomic, at most 512 KiB as JSON. */
+export interface Entry {
+  readonly v: 1;
+  /** Wall time of the append, ms since 1970; never less than the last entry's. */
+  readonly at: number;
+  readonly epoch: number;
+  readonly events: readonly Event[];
+}

@@ -1,0 +1,120 @@
+/** A compiled pipeline: text, matrix and defaults are gone; every value is complete. See `coordinator/pipeline`. */
+import type { CommitId, ProjectId, RunId, Sha256 } from './ids.js';
+
+export interface PlannedStep {
+  /** From 1 within the stage; the step's id. */
+  readonly number: number;
+  /** Free text; the command's first line where the author gave none. */
+  readonly name: string;
+  /** A script for the box's shell. */
+  readonly run: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly timeoutMs?: number;
+  /** Relative to the workspace; no `..`. */
+  readonly workdir?: string;
+}
+
+export interface PlannedService {
+  readonly name: string;
+  readonly image: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Run in the service each 200 ms until it exits 0, at most 60 s. Absent: running is ready. */
+  readonly ready?: string;
+  readonly command?: readonly string[];
+}
+
+export interface PlannedArtifact {
+  /** From 1 within the stage; part of its key in storage. */
+  readonly number: number;
+  readonly name: string;
+  /** Globs relative to the workspace. */
+  readonly paths: readonly string[];
+  readonly when: 'success' | 'failure' | 'always';
+  readonly optional: boolean;
+}
+
+export interface PlannedStage {
+  /** From 1, in the order of the file, cells of a matrix in order. */
+  readonly number: number;
+  /** As written: `test`. */
+  readonly name: string;
+  /** The cell's values; empty without a matrix. Shown as `test (python=3.12)`. */
+  readonly cell: Readonly<Record<string, string>>;
+  /** Numbers of the stages that must succeed first. */
+  readonly needs: readonly number[];
+  /** Absent: runs on an agent with a host executor. */
+  readonly image?: string;
+  readonly user?: string;
+  /** Labels an agent must offer, `key=value` or a bare word; sorted, unique. */
+  readonly labels: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+  readonly services: readonly PlannedService[];
+  readonly timeoutMs: number;
+  readonly allowFailure: boolean;
+  /** How often the stage is tried when the failure is ours. */
+  readonly maxAttempts: number;
+  readonly steps: readonly PlannedStep[];
+  readonly artifacts: readonly PlannedArtifact[];
+}
+
+/** Where the code of a run comes from. */
+export type Source =
+  | {
+      readonly kind: 'git';
+      /** Normalized, without credentials. */
+      readonly url: string;
+      readonly commit: CommitId;
+      /** The branch or tag it was found on, if known: fetched so that the step sees it. */
+      readonly ref?: string;
+    }
+  /** A tree sent by hand: `sources/<digest>.bundle` in storage. */
+  | {
+      readonly kind: 'bundle';
+      readonly digest: Sha256;
+      readonly bytes: number;
+      readonly commit: CommitId;
+      /** Commits whose parents are not in the bundle; written to `.git/shallow` before fetching. */
+      readonly shallow: readonly CommitId[];
+    };
+
+export type Trust = 'branch' | 'submit' | 'change' | 'fork';
+export type TriggerKind = 'push' | 'change' | 'gate' | 'tag' | 'schedule' | 'manual' | 'submit';
+
+/** What is known about a run from its start: shown in lists, given to steps as `GANTRY_*`. */
+export interface RunFacts {
+  readonly event: TriggerKind;
+  readonly trust: Trust;
+  readonly project: ProjectId;
+  /** Normalized URL of `origin`, else the directory: what people recognise. */
+  readonly projectName: string;
+  readonly branch?: string;
+  readonly tag?: string;
+  readonly commit: CommitId;
+  /** For a submitted tree: the commit it was made from, if there was one. */
+  readonly baseCommit?: CommitId;
+  /** First line of the commit message, at most 200 characters. */
+  readonly title: string;
+  readonly author?: string;
+  /** Who asked for the run: a user's name. */
+  readonly by: string;
+  readonly inputs: Readonly<Record<string, string>>;
+}
+
+/** One run's compiled pipeline, kept in the plan store until the run has left the state. */
+export interface Plan {
+  readonly v: 1;
+  readonly run: RunId;
+  readonly facts: RunFacts;
+  readonly source: Source;
+  readonly stages: readonly PlannedStage[];
+  /** The pipeline's text as it was compiled. */
+  readonly pipelineText: string;
+}
+
+/** `test`, or `test (python=3.12, os=linux)` for a cell of a matrix. */
+export function stageTitle(stage: Pick<PlannedStage, 'name' | 'cell'>): string {
+  const cell = Object.entries(stage.cell);
+  return cell.length === 0
+    ? stage.name
+    : `${stage.name} (${cell.map(([key, value]) => `${key}=${value}`).join(', ')})`;
+}

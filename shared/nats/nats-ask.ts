@@ -1,0 +1,40 @@
+import { NatsError } from 'nats';
+
+import { backoffMs } from '../async/backoff.js';
+import { sleep } from '../async/sleep.js';
+import type { NatsLink } from './nats-connection.js';
+
+const backoff = { firstMs: 50, maxMs: 1_000 };
+const patienceMs = 60_000;
+
+/**
+ * Asks JetStream again while it does not answer: over a break of the connection, a restart of the server, and the 4 to 6
+ * seconds in which a cluster elects a stream's leader. For questions, and for what is harmless to do twice. An answer
+ * that says no is thrown at once.
+ */
+export async function askAgain<T>(link: NatsLink, ask: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+  const began = performance.now();
+  for (let failures = 0; ; failures++) {
+    await link.whenUp(signal);
+    try {
+      return await ask();
+    } catch (error) {
+      if (!isTransient(error) || performance.now() - began > patienceMs) throw error;
+      await sleep(backoffMs(backoff, failures, Math.random()), signal);
+    }
+  }
+}
+
+/** `err_code` of JetStream's answer, if it was one. */
+export const errorCode = (error: unknown): number | undefined =>
+  error instanceof NatsError ? error.api_error?.err_code : undefined;
+
+/** JetStream's `err_code`s that questions are answered with. */
+export const notFound = { stream: 10059, message: 10037 } as const;
+
+function isTransient(error: unknown): boolean {
+  if (!(error instanceof NatsError)) return false;
+  const { api_error: answer } = error;
+  // 10008: JetStream temporarily unavailable, 10006 and 10074: a cluster without a leader, 503s all of them.
+  return answer === undefined ? error.code !== 'PERMISSIONS_VIOLATION' : answer.code === 503;
+}
