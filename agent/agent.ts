@@ -24,6 +24,8 @@ export interface AgentOptions {
   readonly tools: StageTools;
   readonly slots: number;
   readonly version: string;
+  /** Whoever ends everything sends the second signal this soon after the first. */
+  readonly secondSignalMs: number;
   readonly disk: { readonly reason: string | undefined; check(): Promise<string | undefined> };
   /** Projects whose mirror is here, newest first. */
   readonly mirrors: () => readonly string[];
@@ -37,8 +39,6 @@ export interface AgentOptions {
 const diskCheckMs = 10_000;
 /** How often an executor that failed is asked whether it works again. */
 const probeMs = 5_000;
-/** Whoever ends everything sends the second signal this soon after the first. */
-const secondSignalMs = 1_000;
 /** How long ending everything may take: grace of the steps, last logs and reports. */
 const endAllMs = 20_000;
 const maxMirrors = 50;
@@ -99,7 +99,7 @@ export class Agent {
   async #awaitSecond(second: AbortSignal): Promise<void> {
     const over = new AbortController();
     const either = AbortSignal.any([second, over.signal]);
-    const moment = pause(secondSignalMs, undefined, { signal: either });
+    const moment = pause(this.#options.secondSignalMs, undefined, { signal: either });
     const waiting = this.#options.tools.executor.kind === 'host' ? this.#runsOr(either) : moment;
     // Rejects when the second signal comes: that is looked at by the caller.
     await waiting.catch(() => undefined);

@@ -27,6 +27,8 @@ type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 
 /** From TERM to KILL of a step that is canceled or out of time. */
 const graceMs = 10_000;
+/** `gantry down` sends its second SIGTERM a moment after the first; a handover may wait so long. */
+const secondSignalMs = 1_000;
 
 async function main(argv: readonly string[]): Promise<ExitCode> {
   const version = gantryVersion();
@@ -112,6 +114,7 @@ async function serve(config: AgentConfig, version: string, log: Logger, signals:
     },
     slots: config.slots,
     version,
+    secondSignalMs,
     disk: new Disk({
       directory: dataDirectory,
       minFreeBytes: config.minFreeBytes,

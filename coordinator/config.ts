@@ -148,7 +148,7 @@ export function addCoordinatorOptions(command: Command): Command {
     .addOption(
       new Option(
         '--repo-root <dir>',
-        'repositories below this directory may be built (repeatable; environment: GANTRY_REPO_ROOT, separated by colons)',
+        'repositories below this directory may be built (repeatable; environment: GANTRY_REPO_ROOT, separated by commas)',
       ).argParser(collect),
     )
     .addOption(option('--tls-cert <file>', 'certificate chain of this server', 'GANTRY_TLS_CERT'))
@@ -259,7 +259,7 @@ export function readCoordinatorConfig(
   const repoRoots =
     Array.isArray(roots) && roots.length > 0
       ? roots.filter((root): root is string => typeof root === 'string')
-      : (env['GANTRY_REPO_ROOT'] ?? '').split(':').filter((root) => root !== '');
+      : (env['GANTRY_REPO_ROOT'] ?? '').split(',').filter((root) => root !== '');
   if (problems.length > 0) throw new ConfigError(problems);
 
   const keys = keysDirectory ?? '';

@@ -22,7 +22,7 @@ export interface RestoreRequest {
   readonly needs: readonly NeededArtifacts[];
   /** Who shall own the files; absent: the agent's own user. */
   readonly owner?: Owner;
-  readonly presign: ArtifactAccess['presign'];
+  readonly access: Pick<ArtifactAccess, 'presign'>;
   readonly transfer: Transfer;
   readonly signal: AbortSignal;
   readonly onProgress?: (activity: string) => void;
@@ -32,7 +32,7 @@ export interface RestoreRequest {
  * Brings the artifacts of the needed stages into the workspace, at their paths, every file checked against its SHA-256. A
  * file of the checkout at such a path is replaced. All conflicts are found by the manifests, before a file is written.
  *
- * Throws `ArtifactError`: `artifact-conflict` or `storage-unavailable`; the signal's reason when it aborts; what `presign`
+ * Throws `ArtifactError`: `artifact-conflict` or `storage-unavailable`; the signal's reason when it aborts; what `access`
  * throws. Afterwards the workspace may hold a part of the files, and is of no use.
  */
 export async function restoreArtifacts(request: RestoreRequest): Promise<void> {
@@ -69,7 +69,7 @@ export async function restoreArtifacts(request: RestoreRequest): Promise<void> {
 }
 
 async function getManifest(need: NeededArtifacts, request: RestoreRequest): Promise<Manifest> {
-  const url = await request.presign({ kind: 'get-manifest', stage: need.stage }, request.signal);
+  const url = await request.access.presign({ kind: 'get-manifest', stage: need.stage }, request.signal);
   const what = `manifest of ${need.title}`;
   try {
     const bytes = await request.transfer.getBytes({
@@ -100,7 +100,10 @@ async function bring(
   const wanted = artifact.files.filter((file) => placement.writes.has(file));
   if (wanted.length === 0) return;
   const { number, bytes, sha256 } = artifact;
-  const url = await request.presign({ kind: 'get-artifact', stage: need.stage, number }, request.signal);
+  const url = await request.access.presign(
+    { kind: 'get-artifact', stage: need.stage, number },
+    request.signal,
+  );
   const object = request.transfer.get({ url, bytes, sha256, signal: request.signal });
   const what = `artifact ${artifact.name} of ${need.title}`;
   try {

@@ -163,7 +163,7 @@ async function startBox(
     });
     try {
       const container = await docker.createContainer(options);
-      const link = new DockerLink({ container, memoryLimitBytes: limits.memoryBytes, log });
+      const link = new DockerLink({ container, limits, log });
       await link.attach();
       const greeting = link.greeting(AbortSignal.any([signal, AbortSignal.timeout(greetingMs)]));
       await container.start();
@@ -204,7 +204,7 @@ export async function adoptDockerBox(house: BoxHouse, spec: BoxSpec): Promise<Do
   const container = house.docker.getContainer(record.container);
   try {
     const { State: state } = await container.inspect();
-    const link = new DockerLink({ container, memoryLimitBytes: house.limits.memoryBytes, log: house.log });
+    const link = new DockerLink({ container, limits: house.limits, log: house.log });
     await link.adopt(state);
     return boxOf(house, spec, record, container, link);
   } catch (error) {

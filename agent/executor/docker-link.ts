@@ -4,12 +4,12 @@
  * The attached stream ends when the container does, and also when the daemon goes away or restarts. Only `inspect`
  * tells which: a container that lives on is attached again; its step has not noticed.
  */
-import { readFile } from 'node:fs/promises';
 import { Duplex } from 'node:stream';
 import type Docker from 'dockerode';
 import type { Logger } from 'pino';
 import { sleep } from '../../shared/async/sleep.js';
 import type { Failure } from '../../shared/model/failure.js';
+import { findCgroupFiles, readCgroupCounts, type CgroupCounts, type CgroupFiles } from './cgroup-counts.js';
 import { isUnreachable, statusOf, wordsOf } from './docker-daemon.js';
 import { payloadText } from './docker-frames.js';
 import { ExecutorError } from './executor.js';
@@ -24,10 +24,10 @@ const maxGreetingBytes = 64 * 1024;
 export class DockerLink implements SupervisorLink {
   readonly #container: Docker.Container;
   readonly #log: Logger;
-  readonly memoryLimitBytes: number | undefined;
+  readonly limits: { readonly memoryBytes?: number; readonly pids?: number };
   #stream: Duplex | undefined;
   #pid = 0;
-  #oomFile: string | undefined;
+  #files: CgroupFiles = {};
   #lost: Failure | undefined;
   #oomKilled = false;
   #closed = false;
@@ -35,11 +35,11 @@ export class DockerLink implements SupervisorLink {
 
   constructor(options: {
     readonly container: Docker.Container;
-    readonly memoryLimitBytes: number | undefined;
+    readonly limits: { readonly memoryBytes?: number; readonly pids?: number };
     readonly log: Logger;
   }) {
     this.#container = options.container;
-    this.memoryLimitBytes = options.memoryLimitBytes;
+    this.limits = options.limits;
     this.#log = options.log;
   }
 
@@ -69,24 +69,21 @@ export class DockerLink implements SupervisorLink {
   }
 
   /** Takes over a container that may be running, paused or ended. */
-  async adopt(state: {
-    readonly Running: boolean;
-    readonly Pid: number;
-    readonly OOMKilled: boolean;
-  }): Promise<void> {
+  async adopt(state: Docker.ContainerInspectInfo['State']): Promise<void> {
     if (!state.Running) {
       this.#oomKilled = state.OOMKilled;
       this.#lose('the box had ended when the agent came back');
       return;
     }
-    (await this.attach()).resume();
+    // A paused container cannot be attached to; it was frozen, and all that is left is to remove it.
+    if (!state.Paused) (await this.attach()).resume();
     await this.located(state.Pid);
   }
 
   /** Tells where the supervisor is among the host's processes. */
   async located(pid: number): Promise<void> {
     this.#pid = pid;
-    this.#oomFile = await oomFileOf(pid);
+    this.#files = await findCgroupFiles(pid);
   }
 
   /** The first line of the supervisor's output; undefined when it ended without one. */
@@ -139,12 +136,10 @@ export class DockerLink implements SupervisorLink {
     return this.#pid === 0 || this.#lost !== undefined ? [] : processesInNamespace(this.#pid);
   }
 
-  async oomKills(): Promise<number | undefined> {
-    if (this.#oomKilled) return Number.MAX_SAFE_INTEGER;
-    if (this.#oomFile === undefined) return undefined;
-    const text = await readFile(this.#oomFile, 'latin1').catch(() => '');
-    const count = /^oom_kill (\d+)$/m.exec(text)?.[1];
-    return count === undefined ? undefined : Number(count);
+  async counts(): Promise<CgroupCounts> {
+    const counts = await readCgroupCounts(this.#files);
+    // The group is gone with the container; that its first process was killed for memory is remembered by the daemon.
+    return this.#oomKilled ? { ...counts, oomKills: Number.MAX_SAFE_INTEGER } : counts;
   }
 
   async kill(): Promise<void> {
@@ -216,20 +211,4 @@ export class DockerLink implements SupervisorLink {
     this.#lost = { kind: 'box-broken', message };
     for (const listener of this.#listeners) listener();
   }
-}
-
-/** The file in which the kernel counts what it killed for memory in this process's cgroup (version 2, then 1). */
-async function oomFileOf(pid: number): Promise<string | undefined> {
-  const groups = await readFile(`/proc/${pid}/cgroup`, 'latin1').catch(() => '');
-  const unified = /^0::(.*)$/m.exec(groups)?.[1];
-  const memory = /^\d+:[^:]*\bmemory\b[^:]*:(.*)$/m.exec(groups)?.[1];
-  const candidates = [
-    ...(memory === undefined ? [] : [`/sys/fs/cgroup/memory${memory}/memory.oom_control`]),
-    ...(unified === undefined ? [] : [`/sys/fs/cgroup${unified}/memory.events`]),
-  ];
-  for (const file of candidates) {
-    const text = await readFile(file, 'latin1').catch(() => '');
-    if (/^oom_kill \d+$/m.test(text)) return file;
-  }
-  return undefined;
 }

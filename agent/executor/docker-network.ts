@@ -118,7 +118,7 @@ export async function removeNetwork(docker: Docker, id: string): Promise<void> {
  * the name server is at the same address. Needs root, `nsenter` and `ip`; false where it could not be done.
  */
 export async function blockMetadata(pid: number): Promise<boolean> {
-  const rule = ['to', '169.254.0.0/16', 'ipproto', 'tcp', 'dport', '54-65535', 'unreachable'];
+  const rule = ['to', '169.254.0.0/16', 'ipproto', 'tcp', 'dport', '54-65534', 'unreachable'];
   try {
     await execute('nsenter', ['-t', String(pid), '-n', 'ip', 'rule', 'add', ...rule], { timeout: 10_000 });
     return true;

@@ -27,10 +27,15 @@ export async function createGuarded(path: string, owner: Owner): Promise<FileHan
 }
 
 /** Opens a regular file for reading; undefined where there is none, or something that is no regular file. */
-export async function openGuarded(path: string): Promise<FileHandle | undefined> {
+export const openGuarded = (path: string): Promise<FileHandle | undefined> => openRegular(path, O_RDONLY);
+
+/** The same for a log, which must be writable too (see `FollowedLog.settle`). */
+export const openGuardedLog = (path: string): Promise<FileHandle | undefined> => openRegular(path, O_RDWR);
+
+async function openRegular(path: string, access: number): Promise<FileHandle | undefined> {
   let handle: FileHandle;
   try {
-    handle = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+    handle = await open(path, access | O_NOFOLLOW | O_NONBLOCK);
   } catch {
     // Missing, a link (ELOOP), a socket (ENXIO), without permission: in all cases not the file we made.
     return undefined;

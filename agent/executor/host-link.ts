@@ -3,6 +3,7 @@ import type { ChildProcessByStdio } from 'node:child_process';
 import type { Readable, Writable } from 'node:stream';
 import { sleep } from '../../shared/async/sleep.js';
 import type { Failure } from '../../shared/model/failure.js';
+import type { CgroupCounts } from './cgroup-counts.js';
 import { ExecutorError } from './executor.js';
 import { processesWithVariable, signalAll, type Process } from './processes.js';
 import type { SupervisorLink } from './supervisor-link.js';
@@ -16,7 +17,7 @@ const killWithinMs = 10_000;
 export type SupervisorProcess = ChildProcessByStdio<Writable, Readable, null>;
 
 export class HostLink implements SupervisorLink {
-  readonly memoryLimitBytes = undefined;
+  readonly limits = {};
   readonly #child: SupervisorProcess;
   readonly #mark: string;
   #lost: Failure | undefined;
@@ -73,9 +74,9 @@ export class HostLink implements SupervisorLink {
     return all.filter((each) => each.session !== this.#child.pid);
   }
 
-  /** Without a memory limit of the box's own there is nothing to count. */
-  oomKills(): Promise<undefined> {
-    return Promise.resolve(undefined);
+  /** Without a control group of the box's own there is nothing to count. */
+  counts(): Promise<CgroupCounts> {
+    return Promise.resolve({});
   }
 
   async kill(): Promise<void> {

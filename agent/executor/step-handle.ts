@@ -1,15 +1,16 @@
 /** What finds a step again after a restart; see `StepHandle` of the port. */
+import type { CgroupCounts } from './cgroup-counts.js';
 import { ExecutorError, type StepHandle } from './executor.js';
 import type { StepLine } from './supervisor.js';
 
 export interface StepIdentity extends StepLine {
-  /** Processes the kernel had killed for memory in this box before the step. */
-  readonly oomKills: number | undefined;
+  /** What the kernel had counted in this box before the step. */
+  readonly before: CgroupCounts;
 }
 
 /** The ids become file names: checked, although the handle comes from the agent's own disk. */
 export function parseHandle(handle: StepHandle): StepIdentity {
-  const { number, id, marker, oomKills } = handle;
+  const { number, id, marker, oomKills, forksRefused } = handle;
   if (
     typeof number !== 'number' ||
     !Number.isSafeInteger(number) ||
@@ -20,5 +21,9 @@ export function parseHandle(handle: StepHandle): StepIdentity {
   ) {
     throw new ExecutorError({ kind: 'internal', message: 'this is not the handle of a step' });
   }
-  return { number, id, marker, oomKills: typeof oomKills === 'number' ? oomKills : undefined };
+  const before: CgroupCounts = {
+    ...(typeof oomKills === 'number' ? { oomKills } : {}),
+    ...(typeof forksRefused === 'number' ? { forksRefused } : {}),
+  };
+  return { number, id, marker, before };
 }

@@ -59,6 +59,7 @@ export class FollowedLog implements StepLog {
   #safe = 0;
   #end: LogEnd | undefined;
   #closed = false;
+  #cut = false;
   #scanning: Promise<number> | undefined;
   readonly #waiting = new Set<() => void>();
 
@@ -116,11 +117,21 @@ export class FollowedLog implements StepLog {
     return total;
   }
 
+  /** Whether the step cut its own log: bytes that were there are gone. */
+  get cut(): boolean {
+    return this.#cut;
+  }
+
   /** No marker will come: all that is in the file is taken as the step's. Returns its length. */
   async settle(exitCode: number): Promise<LogEnd> {
     await this.scan();
     if (this.#end === undefined) {
       const size = this.#closed ? this.#safe : (await this.#handle.stat()).size;
+      if (size < this.#safe) {
+        // Readers went by what was there: its length stays, and what is gone becomes NUL bytes.
+        this.#cut = true;
+        await this.#handle.truncate(this.#safe);
+      }
       this.#safe = Math.max(this.#safe, size);
       this.#end = { bytes: this.safeBytes, exitCode };
       this.#wake();
@@ -138,7 +149,10 @@ export class FollowedLog implements StepLog {
     const length = Math.min(buffer.length, this.safeBytes - offset);
     if (length <= 0 || this.#closed) return 0;
     const { bytesRead } = await this.#handle.read(buffer, 0, length, offset);
-    return bytesRead;
+    if (bytesRead > 0) return bytesRead;
+    // Cut by the step after it was seen; a reader that waits for these bytes would wait for ever.
+    buffer.fill(0, 0, length);
+    return length;
   }
 
   async changed(signal: AbortSignal): Promise<void> {

@@ -14,6 +14,7 @@ import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sleep } from '../../shared/async/sleep.js';
 import type { Failure } from '../../shared/model/failure.js';
+import type { CgroupCounts } from './cgroup-counts.js';
 import { Doorbell } from './doorbell.js';
 import type { RunningStep, StepExit, StepResult } from './executor.js';
 import { readGuarded } from './guarded-file.js';
@@ -42,10 +43,10 @@ export interface StepRunOptions {
   readonly log: FollowedLog;
   readonly limitBytes: number;
   readonly link: SupervisorLink;
-  /** Of the box when the step was prepared; undefined: not known. */
-  readonly oomKillsBefore: number | undefined;
-  /** Called once, when the result is known and before it is told. */
-  readonly onEnd: () => Promise<{ readonly notes: readonly string[] }>;
+  /** Of the box when the step was prepared. */
+  readonly before: CgroupCounts;
+  /** Called once, when the result is known and before it is told; returns what the author should know. */
+  readonly onEnd: () => Promise<readonly string[]>;
 }
 
 type Stopping =
@@ -100,7 +101,10 @@ export class StepRun implements RunningStep {
   async #look(): Promise<{ readonly end: LogEnd; readonly incomplete?: string } | undefined> {
     const { log, link } = this.#options;
     const read = await log.scan();
-    if (log.end !== undefined) return { end: log.end };
+    if (log.end !== undefined) {
+      await this.#endForger();
+      return { end: log.end };
+    }
     if (log.overLimit) {
       this.#fail({ kind: 'log-limit', step: this.#options.number, limitBytes: this.#options.limitBytes });
     }
@@ -119,25 +123,47 @@ export class StepRun implements RunningStep {
   }
 
   async #exitWithoutMarker(): Promise<{ readonly end: LogEnd; readonly incomplete?: string } | undefined> {
-    const { log, out, id } = this.#options;
-    const text = (await readGuarded(join(out, `${id}.exit`), 16))?.toString('latin1');
-    const code = /^(\d{1,3})\n/.exec(text ?? '')?.[1];
+    const { log, id } = this.#options;
+    const code = await this.#readExit();
     if (code === undefined) return undefined;
     const now = performance.now();
     if (this.#exitSeen === undefined || (this.#exitSeen.safe !== log.safeBytes && !log.overLimit)) {
-      this.#exitSeen = { code: Number(code), at: now, safe: log.safeBytes };
+      this.#exitSeen = { code, at: now, safe: log.safeBytes };
       // Exit file first, marker a moment later is the usual order: look again at once.
       await log.scan();
       if (log.end !== undefined) return { end: log.end };
     }
     if (now - this.#exitSeen.at < markerGraceMs && !log.overLimit) return undefined;
-    const end = await log.settle(Math.min(this.#exitSeen.code, 255));
+    const end = await log.settle(this.#exitSeen.code);
     // Whoever killed the writer (`kill -9 -1` spares its caller) may still run.
     signalAll(processesOfStep(await this.#options.link.processes(), id), 'SIGKILL');
     return {
       end,
-      incomplete: 'the step killed the process that kept its log: the last of its output may be missing',
+      incomplete: log.cut
+        ? 'the step cut its own log: what is missing reads as NUL bytes'
+        : 'the step killed the process that kept its log: the last of its output may be missing',
     };
+  }
+
+  /**
+   * The supervisor writes the exit file before the marker. A marker without it was printed by the step, which read it
+   * out of the supervisor and still runs: the next step would wait for it.
+   */
+  async #endForger(): Promise<void> {
+    const deadline = performance.now() + markerGraceMs;
+    while ((await this.#readExit()) === undefined) {
+      const members = processesOfStep(await this.#options.link.processes(), this.#options.id);
+      if (members.length === 0) return;
+      if (performance.now() > deadline) signalAll(members, 'SIGKILL');
+      await sleep(killRoundMs);
+    }
+  }
+
+  async #readExit(): Promise<number | undefined> {
+    const { out, id } = this.#options;
+    const text = (await readGuarded(join(out, `${id}.exit`), 16))?.toString('latin1');
+    const code = /^(\d{1,3})\n/.exec(text ?? '')?.[1];
+    return code === undefined ? undefined : Math.min(Number(code), 255);
   }
 
   async #checkDisk(): Promise<void> {
@@ -186,8 +212,9 @@ export class StepRun implements RunningStep {
   }
 
   async #result(found: { readonly end: LogEnd; readonly incomplete?: string }): Promise<StepResult> {
-    const exit = await this.#exit(found.end);
-    const { notes } = await this.#options.onEnd();
+    const after = await this.#options.link.counts();
+    const exit = await this.#exit(found.end, after);
+    const notes = [...this.#limitNotes(after), ...(await this.#options.onEnd())];
     return {
       exit,
       logBytes: found.end.bytes,
@@ -196,7 +223,14 @@ export class StepRun implements RunningStep {
     };
   }
 
-  async #exit(end: LogEnd): Promise<StepExit> {
+  #limitNotes(after: CgroupCounts): readonly string[] {
+    const refused = (after.forksRefused ?? 0) - (this.#options.before.forksRefused ?? 0);
+    if (refused <= 0) return [];
+    const limit = this.#options.link.limits.pids;
+    return [`the step reached its limit of ${limit ?? 'some'} processes: ${refused} could not be started`];
+  }
+
+  async #exit(end: LogEnd, after: CgroupCounts): Promise<StepExit> {
     const { log, number, limitBytes } = this.#options;
     const failed = (failure: Failure): StepExit => ({ kind: 'failed', failure });
     if (log.overLimit) return failed({ kind: 'log-limit', step: number, limitBytes });
@@ -205,23 +239,23 @@ export class StepRun implements RunningStep {
         return { kind: 'terminated' };
       case 'failed': {
         const { failure } = this.#stopping;
-        return failed((failure.kind === 'box-broken' ? await this.#outOfMemory() : undefined) ?? failure);
+        return failed((failure.kind === 'box-broken' ? this.#outOfMemory(after) : undefined) ?? failure);
       }
       case 'no': {
         if (end.exitCode === 0) return { kind: 'exited', exitCode: 0 };
         // 141 is SIGPIPE: the reader of the step's output died, which it does when the disk is full.
         const failure =
-          (await this.#outOfMemory()) ?? (end.exitCode === 141 ? await this.#diskFull() : undefined);
+          this.#outOfMemory(after) ?? (end.exitCode === 141 ? await this.#diskFull() : undefined);
         return failure === undefined ? { kind: 'exited', exitCode: end.exitCode } : failed(failure);
       }
     }
   }
 
-  async #outOfMemory(): Promise<Failure | undefined> {
-    const { link, number, oomKillsBefore } = this.#options;
-    const kills = await link.oomKills();
-    if (kills === undefined || oomKillsBefore === undefined || kills <= oomKillsBefore) return undefined;
-    const limitBytes = link.memoryLimitBytes;
+  #outOfMemory(after: CgroupCounts): Failure | undefined {
+    const { link, number, before } = this.#options;
+    if (after.oomKills === undefined || before.oomKills === undefined) return undefined;
+    if (after.oomKills <= before.oomKills) return undefined;
+    const limitBytes = link.limits.memoryBytes;
     return { kind: 'out-of-memory', step: number, ...(limitBytes === undefined ? {} : { limitBytes }) };
   }
 }

@@ -8,7 +8,7 @@ import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sleep } from '../../shared/async/sleep.js';
 import { ExecutorError, type RunningStep, type StepCommand, type StepHandle } from './executor.js';
-import { createGuarded, openGuarded, readGuarded, type Owner } from './guarded-file.js';
+import { createGuarded, openGuardedLog, readGuarded, type Owner } from './guarded-file.js';
 import { maxEnvBytes, parseStepEnv, type StepEnvironment } from './step-env.js';
 import { FollowedLog } from './step-log.js';
 import { StepRun } from './step-run.js';
@@ -49,14 +49,12 @@ export class SupervisedBox {
   }
 
   async prepareStep(command: StepCommand): Promise<StepHandle> {
-    const identity: StepIdentity = {
+    return {
       number: command.number,
       id: `${command.number}-${randomBytes(8).toString('hex')}`,
       marker: randomBytes(12).toString('hex'),
-      oomKills: await this.#options.link.oomKills(),
+      ...(await this.#options.link.counts()),
     };
-    const { oomKills, ...known } = identity;
-    return oomKills === undefined ? known : { ...known, oomKills };
   }
 
   async startStep(command: StepCommand, handle: StepHandle): Promise<RunningStep> {
@@ -91,7 +89,7 @@ export class SupervisedBox {
 
   async resumeStep(command: StepCommand, handle: StepHandle): Promise<RunningStep> {
     const step = parseHandle(handle);
-    const log = await openGuarded(join(this.#options.outDirectory, `${step.id}.log`));
+    const log = await openGuardedLog(join(this.#options.outDirectory, `${step.id}.log`));
     // The log is made before the supervisor hears of the step: without it the step was certainly not started.
     if (log === undefined) return this.startStep(command, handle);
     if (!(await this.#wasStarted(step))) {
@@ -138,10 +136,10 @@ export class SupervisedBox {
       log,
       limitBytes: command.logLimitBytes,
       link,
-      oomKillsBefore: step.oomKills,
+      before: step.before,
       onEnd: async () => {
         if (this.#current === run) this.#current = undefined;
-        return { notes: (await this.#envOf(step.id)).problems };
+        return (await this.#envOf(step.id)).problems;
       },
     });
     this.#current = run;

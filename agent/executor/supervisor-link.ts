@@ -1,4 +1,5 @@
 import type { Failure } from '../../shared/model/failure.js';
+import type { CgroupCounts } from './cgroup-counts.js';
 import type { Process } from './processes.js';
 
 /** What a box's steps need from where their supervisor runs: a container, or a process of the host. */
@@ -11,9 +12,9 @@ export interface SupervisorLink {
   onLost(listener: () => void): () => void;
   /** Living processes of the box, without the supervisor and its own. */
   processes(): Promise<readonly Process[]>;
-  /** How many processes of the box the kernel has killed for memory so far; undefined where that cannot be known. */
-  oomKills(): Promise<number | undefined>;
-  readonly memoryLimitBytes: number | undefined;
+  /** What the kernel has counted in the box so far, as far as that can be known. */
+  counts(): Promise<CgroupCounts>;
+  readonly limits: { readonly memoryBytes?: number; readonly pids?: number };
   /** Ends the box with everything in it, at once; `lost` is set afterwards. */
   kill(): Promise<void>;
 }

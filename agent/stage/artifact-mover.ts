@@ -12,7 +12,7 @@ export function createArtifactMover(transfer: Transfer): ArtifactMover {
       restoreArtifacts({
         workspaceDir: slot.workspace,
         needs,
-        access: { presign, upload: () => { throw new Error('restoring uploads nothing'); } },
+        access: { presign },
         transfer,
         signal,
         onProgress: (activity) => onProgress(activity),
@@ -22,7 +22,7 @@ export function createArtifactMover(transfer: Transfer): ArtifactMover {
       const scratchDir = join(slot.root, 'scratch');
       await mkdir(scratchDir, { recursive: true, mode: 0o700 });
       try {
-        const kept = await keepArtifacts({
+        return await keepArtifacts({
           workspaceDir: slot.workspace,
           artifacts,
           scratchDir,
@@ -31,7 +31,6 @@ export function createArtifactMover(transfer: Transfer): ArtifactMover {
           signal,
           onProgress: (activity) => onProgress(activity),
         });
-        return kept === undefined ? {} : { manifest: { sha256: kept.sha256, bytes: kept.bytes } };
       } finally {
         await rm(scratchDir, { recursive: true, force: true });
       }

@@ -77,8 +77,8 @@ async function storeArtifacts(
   const artifacts = artifactsFor(outcome, assignment.plan.artifacts);
   if (artifacts.length === 0 || !slot) return {};
   await stopWriters(context, box);
-  // A cancel that comes while a success is uploaded still cancels; one that led to this outcome is done.
-  const until = stop.wanted.aborted ? signal : AbortSignal.any([signal, stop.wanted]);
+  // A cancel that comes while a success is uploaded still cancels it.
+  const until = AbortSignal.any([signal, stop.keeping]);
   const onProgress = progressOf(context);
   for (let failures = 0; ; failures += 1) {
     signal.throwIfAborted();

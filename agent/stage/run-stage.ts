@@ -15,8 +15,9 @@ import type { Outcome } from './attempt-state.js';
 import { failureOf } from './failure-of.js';
 import { finish } from './finish.js';
 import { prepare } from './prepare.js';
-import { reopenLog, runStep } from './run-step.js';
+import { reopenLog, reportLostStep, runStep } from './run-step.js';
 import { failureOfStop } from './stop.js';
+import { StageError } from './tools.js';
 
 /** The box of an attempt, for whoever removes it in the end. */
 export interface BoxHolder {
@@ -86,12 +87,18 @@ async function runSteps(context: AttemptContext, holder: BoxHolder): Promise<Fai
 
 async function newBox(context: AttemptContext): Promise<Box> {
   const { record, stop } = context;
-  stop.wanted.throwIfAborted();
-  if (record.state.steps.size > 0) {
-    // Steps have run, and running them twice is not ours to decide.
-    throw new Error('the box of the attempt was gone when the agent came back');
+  if (record.state.steps.size === 0) {
+    stop.wanted.throwIfAborted();
+    return prepare(context);
   }
-  return prepare(context);
+  // Steps have run, and running them twice is not ours to decide.
+  const { agentName } = context.tools.settings;
+  const failure: Failure = {
+    kind: 'box-broken',
+    message: `the box of the attempt was gone when agent ${agentName} came back`,
+  };
+  await reportLostStep(context, failure);
+  throw new StageError(failure);
 }
 
 async function reopenLogs(context: AttemptContext, { box }: BoxHolder): Promise<void> {

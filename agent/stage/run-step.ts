@@ -23,7 +23,7 @@ export async function runStep(
   step: PlannedStep,
   begun: StepState | undefined,
 ): Promise<Failure | undefined> {
-  const { record, tools } = context;
+  const { tools } = context;
   const command = await commandOf(context, box, step);
   const startedAt = performance.now() - (begun === undefined ? 0 : Math.max(0, tools.now() - begun.begunAt));
   let result: StepResult | undefined;
@@ -37,7 +37,7 @@ export async function runStep(
     context.logs.ended(step.number, result.logBytes);
   } catch (error) {
     // Not begun: there is nothing to report of this step.
-    if (context.stop.alive.aborted || !record.state.steps.has(step.number)) throw error;
+    if (context.stop.alive.aborted || !context.record.state.steps.has(step.number)) throw error;
     failure = failureOf(error, tools.settings.agentName);
     tools.log.warn({ attempt: context.key, step: step.number, err: error }, 'the step could not be run');
   }
@@ -46,21 +46,36 @@ export async function runStep(
     tools.log.warn({ attempt: context.key, step: step.number }, result.incomplete);
     tools.session.progress({ ref: context.ref, token: context.token, activity: result.incomplete });
   }
-  await record.append({
+  await reportEnd(context, step.number, { result, failure, durationMs });
+  return failure;
+}
+
+/** The step that ran when its box was lost has ended with that. */
+export async function reportLostStep(context: AttemptContext, failure: Failure): Promise<void> {
+  for (const [step, { begunAt, ended }] of context.record.state.steps) {
+    if (ended !== undefined) continue;
+    const durationMs = Math.max(0, context.tools.now() - begunAt);
+    await reportEnd(context, step, { result: undefined, failure, durationMs });
+  }
+}
+
+async function reportEnd(
+  { record, outbox, tools }: AttemptContext,
+  step: number,
+  end: { readonly result: StepResult | undefined; readonly failure: Failure | undefined; readonly durationMs: number },
+): Promise<void> {
+  const { result, durationMs } = end;
+  const failure = end.failure === undefined ? {} : { failure: end.failure };
+  const exitCode = result?.exit.kind === 'exited' ? { exitCode: result.exit.exitCode } : {};
+  const written = record.append({
     kind: 'ended',
-    step: step.number,
+    step,
     result: result ?? { exit: { kind: 'terminated' }, logBytes: 0 },
     durationMs,
-    ...(failure === undefined ? {} : { failure }),
+    ...failure,
   });
-  report(context, {
-    kind: 'StepFinished',
-    step: step.number,
-    ...(result?.exit.kind === 'exited' ? { exitCode: result.exit.exitCode } : {}),
-    durationMs,
-    ...(failure === undefined ? {} : { failure }),
-  });
-  return failure;
+  outbox.append({ kind: 'StepFinished', step, ...exitCode, durationMs, ...failure }, tools.now());
+  await written;
 }
 
 /** Opens the log of a step that ended under a former process, if not all of it was shipped. */

@@ -1,10 +1,10 @@
 /**
- * Why an attempt is not to go on, and how far that goes. Two signals, because levels of stopping are different things:
+ * Why an attempt is not to go on, and how far that goes. Each reason aborts one signal more than the one above it:
  *
- *     wanted ──canceled | timed-out | agent-stopped──► steps end, what they wrote is kept, the end is reported
- *        │
- *        └──overtaken | handed-over──► alive aborts too: nothing more is reported
- *                     (overtaken: box and slot are removed; handed-over: all stays for the next process)
+ *     timed-out                   wanted                  steps end, artifacts are kept, the end is reported
+ *     canceled, agent-stopped     wanted, keeping         steps end, logs are kept, the end is reported
+ *     overtaken, handed-over      wanted, keeping, alive  nothing more is reported
+ *                                   (overtaken: all is removed; handed-over: all stays for the next process)
  */
 import type { Failure } from '../../shared/model/failure.js';
 
@@ -28,11 +28,17 @@ export class Stopped extends Error {
   }
 }
 
-const endsAlive = (reason: StopReason): boolean =>
-  reason.kind === 'overtaken' || reason.kind === 'handed-over';
+const levels: Readonly<Record<StopReason['kind'], number>> = {
+  'timed-out': 1,
+  canceled: 2,
+  'agent-stopped': 2,
+  overtaken: 3,
+  'handed-over': 3,
+};
 
 export class StopSwitch {
   readonly #wanted = new AbortController();
+  readonly #keeping = new AbortController();
   readonly #alive = new AbortController();
   #reason: StopReason | undefined;
 
@@ -41,24 +47,30 @@ export class StopSwitch {
     return this.#wanted.signal;
   }
 
+  /** Aborts when artifacts are not to be kept either. */
+  get keeping(): AbortSignal {
+    return this.#keeping.signal;
+  }
+
   /** Aborts when not even the attempt's end is wanted from this process. */
   get alive(): AbortSignal {
     return this.#alive.signal;
   }
 
-  /** The reason that counts: the first one, unless a later one ends more. */
+  /** The reason of the highest level so far; of one level the first. */
   get reason(): StopReason | undefined {
     return this.#reason;
   }
 
   /** Returns whether it changed anything. */
   stop(reason: StopReason): boolean {
-    if (this.#alive.signal.aborted) return false;
-    if (this.#reason !== undefined && !endsAlive(reason)) return false;
+    const level = levels[reason.kind];
+    if (this.#reason !== undefined && levels[this.#reason.kind] >= level) return false;
     this.#reason = reason;
     const stopped = new Stopped(reason);
     this.#wanted.abort(stopped);
-    if (endsAlive(reason)) this.#alive.abort(stopped);
+    if (level >= 2) this.#keeping.abort(stopped);
+    if (level >= 3) this.#alive.abort(stopped);
     return true;
   }
 }

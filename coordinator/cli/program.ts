@@ -3,9 +3,7 @@
  * help and small commands start fast.
  */
 import { Command, CommanderError } from 'commander';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { CliError } from './cli-error.js';
+import { gantryVersion } from '../../shared/version.js';
 import type { CommandModule } from './command.js';
 import { exitCodeHelp, exitCodes, type ExitCode } from './exit-codes.js';
 
@@ -95,11 +93,11 @@ export async function runProgram(args: readonly string[]): Promise<ExitCode | un
     .description(
       'A distributed, agent-based build system. Start with `gantry up`, then `gantry submit --follow`.',
     )
-    .version(version(), '-V, --version')
+    .version(gantryVersion(), '-V, --version')
     .helpOption('-h, --help', 'help for a command')
     .helpCommand('help [command]', 'help for a command')
     .showHelpAfterError('(add --help for what it takes)')
-    .configureHelp({ helpWidth: Math.min(process.stdout.columns ?? 120, 120) })
+    .configureHelp({ helpWidth: Math.min(process.stdout.columns || 120, 120) })
     .addHelpText('after', `\n${exitCodeHelp}`)
     .exitOverride();
   const asked = args.find((arg) => !arg.startsWith('-') && arg !== 'help');
@@ -125,16 +123,3 @@ export async function runProgram(args: readonly string[]): Promise<ExitCode | un
 
 /** For completion scripts and tests. */
 export const commandNames: readonly string[] = entries.map((entry) => entry.name);
-
-/** Of the installed package: beside `dist/`, or above the sources. */
-export function version(): string {
-  for (const up of ['../../package.json', '../../../package.json']) {
-    try {
-      const parsed: unknown = JSON.parse(readFileSync(join(import.meta.dirname, up), 'utf8'));
-      if (typeof parsed === 'object' && parsed !== null && 'version' in parsed) return String(parsed.version);
-    } catch {
-      // Not there: the other place has it.
-    }
-  }
-  throw new CliError(exitCodes.ours, 'package.json is missing from the installation: install Gantry again');
-}

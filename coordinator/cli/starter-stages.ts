@@ -113,7 +113,8 @@ function packageJson({ files, read }: Directory): { scripts: ReadonlySet<string>
   const names = typeof scripts === 'object' && scripts !== null ? Object.entries(scripts) : [];
   // What `npm init` writes is no test.
   const real = names.filter(([, script]) => !String(script).includes('no test specified'));
-  const declared = String(field(content, 'packageManager') ?? '');
+  const packageManager = field(content, 'packageManager');
+  const declared = typeof packageManager === 'string' ? packageManager : '';
   const manager: Manager =
     declared.startsWith('pnpm@') || files.has('pnpm-lock.yaml')
       ? 'pnpm'
@@ -261,6 +262,6 @@ const ecosystems: readonly Ecosystem[] = [node, python, go, rust, maven, gradle,
 const generic: Omit<StarterStage, 'name'> = {
   comment: 'An example: what to run, and in which image.',
   image: 'debian:12',
-  steps: [{ run: 'echo "put the commands that build and test the project here"' }, { run: 'git log -1' }],
+  steps: [{ run: 'echo "put the commands that build and test the project here"' }, { run: 'ls' }],
   artifacts: [],
 };

@@ -60,6 +60,7 @@ const footer = `
   #
   # integration:
   #   needs: [test]
+  #   image: python:3.12
   #   matrix: { version: ["16", "17"] }      # a stage of each value
   #   services:                              # containers beside the steps, found by their names
   #     db: { image: "postgres:\${{ matrix.version }}", env: { POSTGRES_PASSWORD: x }, ready: pg_isready }

@@ -1,6 +1,7 @@
 import type { Diagnostic } from './diagnostic.js';
 import { limits } from './limits.js';
 import type { Range, SourceText } from './source-text.js';
+import { visible } from './words.js';
 
 /** Computed only for what is shown: looking for a similar name costs time. */
 type Hint = string | undefined | (() => string | undefined);
@@ -67,9 +68,10 @@ export class Findings {
     const text = typeof hint === 'function' ? hint() : hint;
     return {
       severity,
-      message,
+      // The YAML library's own messages quote the file as it is.
+      message: visible(message),
       ...this.source.place(range),
-      ...(text === undefined ? {} : { hint: text }),
+      ...(text === undefined ? {} : { hint: visible(text) }),
     };
   }
 }

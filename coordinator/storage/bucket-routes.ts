@@ -105,6 +105,19 @@ export async function deleteObjects(call: Call, bucket: Bucket): Promise<Answer>
   return xmlAnswer('DeleteResult', { Deleted: deleted, Error: errors });
 }
 
+/** There is one user, who may do everything. */
+export const ownersAcl = (): Answer => {
+  const grantee = `<Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"><ID>${owner.ID}</ID><DisplayName>${owner.DisplayName}</DisplayName></Grantee>`;
+  const answer = xmlAnswer('AccessControlPolicy', {
+    Owner: owner,
+    AccessControlList: { Grant: { Grantee: '', Permission: 'FULL_CONTROL' } },
+  });
+  if (answer.body.kind !== 'text') return answer;
+  // The one place where S3 has an attribute.
+  const text = answer.body.text.replace('<Grantee></Grantee>', grantee);
+  return { ...answer, body: { kind: 'text', text } };
+};
+
 function listQuery(request: S3Request): {
   readonly prefix: string;
   readonly delimiter: string;

@@ -9,9 +9,9 @@ import { queryOf } from './request.js';
 
 /** Parts of the S3 interface that this server does not have, by the query parameter that asks for them. */
 const missing = [
-  'accelerate', 'acl', 'analytics', 'attributes', 'cors', 'encryption', 'intelligent-tiering', 'inventory', 'legal-hold',
+  'accelerate', 'analytics', 'attributes', 'cors', 'encryption', 'intelligent-tiering', 'inventory', 'legal-hold',
   'lifecycle', 'logging', 'metrics', 'notification', 'object-lock', 'ownershipControls', 'policy', 'policyStatus',
-  'publicAccessBlock', 'replication', 'requestPayment', 'restore', 'retention', 'select', 'tagging', 'torrent', 'versions',
+  'publicAccessBlock', 'replication', 'requestPayment', 'restore', 'retention', 'select', 'torrent', 'versions',
   'website',
 ]; // prettier-ignore
 
@@ -23,6 +23,10 @@ export async function route(call: Call): Promise<Answer> {
   }
   const version = queryOf(request, 'versionId');
   if (version !== undefined && version !== 'null') throw notImplemented('versions');
+  // Reading them tells the truth (no tags, all is its owner's), and tools ask before they copy; setting them is another matter.
+  for (const name of ['acl', 'tagging']) {
+    if (request.query.has(name) && request.method !== 'GET') throw notImplemented(`?${name}`);
+  }
   if (request.bucket === undefined) {
     if (request.method === 'GET') return buckets.listBuckets(call);
     throw notAllowed(request.method);
@@ -44,6 +48,8 @@ async function routeBucket(call: Call, name: string): Promise<Answer> {
       return emptyAnswer(200);
     case 'GET': {
       const bucket = call.buckets.get(name);
+      if (query.has('acl')) return buckets.ownersAcl();
+      if (query.has('tagging')) throw new S3Error('NoSuchTagSet', 'the bucket has no tags');
       if (query.has('location')) return xmlAnswer('LocationConstraint', {});
       if (query.has('versioning')) return xmlAnswer('VersioningConfiguration', {});
       if (query.has('uploads')) return multipart.listUploads(call, bucket);
@@ -71,6 +77,10 @@ async function routeObject(call: Call, bucket: Bucket, key: string): Promise<Ans
       return copies ? objects.copyObject(call, bucket, key) : objects.putObject(call, bucket, key);
     case 'GET':
       if (inUpload) return multipart.listParts(call, bucket, key);
+      if (query.has('acl') || query.has('tagging')) {
+        if ((await bucket.objects.head(key)) === undefined) throw objects.noSuchKey(key);
+        return query.has('acl') ? buckets.ownersAcl() : xmlAnswer('Tagging', { TagSet: {} });
+      }
       if (query.has('partNumber')) throw notImplemented('reading an object by its parts');
       return objects.getObject(call, bucket, key);
     case 'HEAD':

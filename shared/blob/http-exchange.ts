@@ -46,11 +46,13 @@ export async function exchange(options: Exchange): Promise<IncomingMessage> {
   // Later errors (of a connection that is cut while the answer is read) come as errors of the answer.
   request.on('error', () => undefined);
   try {
-    if (options.body !== undefined) await sendBody(request, options.body, answered);
-    request.end();
+    const sent = options.body === undefined || (await sendBody(request, options.body, answered));
+    // Ending a request whose body is cut short would hand a connection out of step to the next one.
+    if (sent) request.end();
     const answer = await answered;
-    if (isSuccess(answer.statusCode)) return answer;
-    throw await errorOf(answer, url);
+    if (!isSuccess(answer.statusCode)) throw await errorOf(answer, url);
+    if (sent) return answer;
+    throw new TransientFailure('it answered before it had the body', url.toString());
   } catch (error) {
     request.destroy();
     throw toFailure(error, url, signal);
@@ -87,12 +89,12 @@ function begin(options: Exchange): ClientRequest {
   return request;
 }
 
-/** Sends until the end, or until an answer comes: one that comes early says that the rest is not wanted. */
+/** Sends all, or until an answer comes: one that comes early says that the rest is not wanted. Returns whether all was sent. */
 async function sendBody(
   request: ClientRequest,
   body: AsyncIterable<Uint8Array>,
   answered: Promise<IncomingMessage>,
-): Promise<void> {
+): Promise<boolean> {
   let early = false;
   const answer = answered.then(() => {
     early = true;
@@ -101,7 +103,7 @@ async function sendBody(
   if (request.hasHeader('expect')) await goAhead(request, answer);
   let before: Promise<void> = Promise.resolve();
   for await (const block of body) {
-    if (isTrue(early)) return;
+    if (isTrue(early)) return false;
     const written = new Promise<void>((resolve, reject) => {
       request.write(block, (error) => (error ? reject(error) : resolve()));
     });
@@ -110,6 +112,7 @@ async function sendBody(
     before = written;
   }
   await Promise.race([before, answer]);
+  return true;
 }
 
 // A function, because the compiler does not see that a callback changes the variable.

@@ -120,14 +120,17 @@ export function checkoutError(error: unknown, context: CheckoutContext): Checkou
   return failed(`${rule.message(shownContext)} (git: ${words})`, rule.transient, error);
 }
 
-/** Whether git's words say that the local copy is damaged, so that making it anew is worth a try. */
+const damage =
+  /bad object|corrupt|not a git repository|loose object|inflate|unable to read|missing (?:blob|tree|commit)|index-pack died|object file .* is empty|packfile .* (?:cannot be accessed|is far too short|does not match index)|did not receive expected object|could not read [0-9a-f]{40}|failed to (?:read object|traverse parents)|unresolved deltas|invalid (?:HEAD|index-pack output)|bad (?:config|ref|tree|index|signature)|not a valid object/i;
+
+/**
+ * Whether git's words say that the copy on this machine is damaged, so that making it anew is worth a try. What the other
+ * side said (`remote:`) is about its own copy.
+ */
 export function looksDamaged(error: unknown): boolean {
-  return (
-    error instanceof GitError &&
-    /bad object|corrupt|not a git repository|loose object|inflate|unable to read|missing (?:blob|tree|commit)|bad signature|index-pack died|object file .* is empty|packfile .* (?:cannot be accessed|is far too short)|did not receive expected object|Could not read|failed to (?:read object|traverse parents)|unresolved deltas|invalid (?:HEAD|index-pack output)|badly formatted|bad (?:config|ref|tree|index)|not a valid object/i.test(
-      error.stderr,
-    )
-  );
+  if (!(error instanceof GitError)) return false;
+  const own = error.stderr.split('\n').filter((line) => !line.startsWith('remote:'));
+  return own.some((line) => damage.test(line));
 }
 
 function failed(message: string, transient: boolean, cause: unknown): CheckoutError {

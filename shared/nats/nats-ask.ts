@@ -1,6 +1,7 @@
 import { NatsError } from 'nats';
 
 import { backoffMs } from '../async/backoff.js';
+import { deferred } from '../async/deferred.js';
 import { sleep } from '../async/sleep.js';
 import type { NatsLink } from './nats-connection.js';
 
@@ -17,11 +18,27 @@ export async function askAgain<T>(link: NatsLink, ask: () => Promise<T>, signal?
   for (let failures = 0; ; failures++) {
     await link.whenUp(signal);
     try {
-      return await ask();
+      return await beforeBreak(link, ask);
     } catch (error) {
       if (!isTransient(error) || performance.now() - began > patienceMs) throw error;
       await sleep(backoffMs(backoff, failures, Math.random()), signal);
     }
+  }
+}
+
+/** Rejects as soon as the connection breaks: the answer will not come, and the client would wait for its timeout. */
+export async function beforeBreak<T>(link: NatsLink, ask: () => Promise<T>): Promise<T> {
+  const { disconnected } = link;
+  const broken = deferred<never>();
+  const onBreak = (): void => broken.reject(NatsError.errorForCode('DISCONNECT'));
+  if (disconnected.aborted) onBreak();
+  disconnected.addEventListener('abort', onBreak, { once: true });
+  try {
+    const asked = ask();
+    asked.catch(() => undefined); // when the break came first, its timeout interests nobody
+    return await Promise.race([asked, broken.promise]);
+  } finally {
+    disconnected.removeEventListener('abort', onBreak);
   }
 }
 

@@ -4,11 +4,12 @@
  * restart) is answered in one way: a new one from the last sequence seen. The client's own ordered consumer notices a
  * lost consumer by heartbeats of at least half a pull (15 s) and cannot be told where to end.
  */
-import { AckPolicy, createInbox, DeliverPolicy, nanos, NatsError, type Msg, type MsgHdrs } from 'nats';
+import { AckPolicy, createInbox, DeliverPolicy, nanos, type Msg, type MsgHdrs } from 'nats';
 
 import { backoffMs } from '../async/backoff.js';
 import { deferred } from '../async/deferred.js';
-import { abortError, sleep } from '../async/sleep.js';
+import { sleep } from '../async/sleep.js';
+import { beforeBreak, errorCode, notFound } from './nats-ask.js';
 import type { NatsLink } from './nats-connection.js';
 
 export interface StreamMessage {
@@ -76,7 +77,7 @@ export async function* readStream(
       }
     } catch (error) {
       options.signal.throwIfAborted();
-      if (error instanceof NatsError && error.api_error?.err_code === 10059)
+      if (errorCode(error) === notFound.stream)
         throw new StreamReadError(`stream ${options.stream} does not exist`, { cause: error });
       troubleSince ??= performance.now();
       if (performance.now() - troubleSince > patienceMs)
@@ -118,17 +119,19 @@ class Delivery {
     const { disconnected } = link;
     disconnected.throwIfAborted();
     const manager = await link.nc.jetstreamManager({ checkAPI: false });
-    const info = await manager.consumers.add(stream, {
-      ack_policy: AckPolicy.None,
-      deliver_policy: DeliverPolicy.StartSequence,
-      opt_start_seq: this.#from,
-      max_deliver: 1,
-      mem_storage: true,
-      num_replicas: 1,
-      // A reader that stalls longer loses its consumer and gets a new one: nothing is left behind on the server.
-      inactive_threshold: nanos(30_000),
-      ...(subject === undefined ? {} : { filter_subject: subject }),
-    });
+    const info = await beforeBreak(link, () =>
+      manager.consumers.add(stream, {
+        ack_policy: AckPolicy.None,
+        deliver_policy: DeliverPolicy.StartSequence,
+        opt_start_seq: this.#from,
+        max_deliver: 1,
+        mem_storage: true,
+        num_replicas: 1,
+        // A reader that stalls longer loses its consumer and gets a new one: nothing is left behind on the server.
+        inactive_threshold: nanos(30_000),
+        ...(subject === undefined ? {} : { filter_subject: subject }),
+      }),
+    );
     this.#consumer = info.name;
     this.#cleanup.push(() => {
       if (!disconnected.aborted) manager.consumers.delete(stream, info.name).catch(() => undefined); // it expires by itself
@@ -147,16 +150,15 @@ class Delivery {
       if (!link.nc.isClosed()) subscription.unsubscribe();
     });
     const onBreak = (): void => this.#end('broken');
-    const onAbort = (): void => this.#wake.reject(abortError(signal));
     disconnected.addEventListener('abort', onBreak, { once: true });
-    signal.addEventListener('abort', onAbort, { once: true });
+    signal.addEventListener('abort', onBreak, { once: true });
     const watchdog = setInterval(() => {
       if (this.#credit > 0 && performance.now() - this.#heardAt > silenceMs) this.#end('broken');
     }, 1_000);
     watchdog.unref();
     this.#cleanup.push(() => {
       disconnected.removeEventListener('abort', onBreak);
-      signal.removeEventListener('abort', onAbort);
+      signal.removeEventListener('abort', onBreak);
       clearInterval(watchdog);
     });
   }
@@ -166,8 +168,8 @@ class Delivery {
     this.#options.signal.throwIfAborted();
     if (this.#messages.length === 0 && this.#ended === undefined) {
       this.#pull();
-      this.#wake.promise.catch(() => undefined); // rejected only together with the await below
       await this.#wake.promise;
+      this.#options.signal.throwIfAborted();
     } else this.#pull();
     const messages = this.#messages;
     this.#messages = [];

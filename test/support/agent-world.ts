@@ -1,5 +1,5 @@
 /** An agent with scripted ports on real directories; `start` again is a new process on what the former one left. */
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readSync } from 'node:fs';
@@ -33,6 +33,7 @@ export class AgentWorld {
   readonly refusals: string[] = [];
   executorKind: 'docker' | 'host' = 'docker';
   now: () => number = Date.now;
+  readonly #agents: Agent[] = [];
 
   private constructor(readonly directory: string) {}
 
@@ -113,6 +114,7 @@ export class AgentWorld {
       tools: this.tools(),
       slots: 2,
       version: '1.0.0',
+      secondSignalMs: 10,
       disk: {
         get reason() {
           return diskReason.now;
@@ -129,11 +131,29 @@ export class AgentWorld {
   /** A new agent process: adopts, and has its session. */
   async start(options: Partial<AgentOptions> = {}): Promise<Agent> {
     const agent = this.agent(options);
+    this.#agents.push(agent);
     await agent.start(new AbortController().signal);
     return agent;
   }
 
+  /** As `kill -9`: whatever the agent awaits at that call, it never goes on, and nobody hears of it again. */
+  kill(): void {
+    this.coordinator.session.kill();
+  }
+
+  /** Names of what is left of attempts on the disk. */
+  async leftovers(): Promise<readonly string[]> {
+    const list = (name: string): Promise<readonly string[]> =>
+      readdir(join(this.directory, name)).catch(() => []); // Never made.
+    return [...(await list('attempts')), ...(await list('slots'))];
+  }
+
   async dispose(): Promise<void> {
+    this.trace.close();
+    // Steps on the host are not handed over: they are ended.
+    const second = this.executorKind === 'host' ? AbortSignal.abort() : new AbortController().signal;
+    for (const agent of this.#agents) await agent.stop(second);
+    await this.machine.close();
     await rm(this.directory, { recursive: true, force: true });
   }
 }

@@ -34,13 +34,15 @@ export const testImages = {
 
 export type TestImage = keyof typeof testImages;
 
-const busyboxLinks =
+const busyboxPrograms =
   'sh ash cat setsid echo printf env id ls ln mkdir mkfifo mv cp rm rmdir chmod chown sleep seq yes head tail tee tr sort wc grep sed awk cut dd test true false kill ps pwd date uname hostname touch sync stat readlink basename dirname find xargs tar gzip gunzip nc wget ping ip ifconfig route nslookup netstat httpd su sha256sum od hexdump expr timeout which mount umount free df du dmesg unshare nohup md5sum cmp diff mktemp'.split(
     ' ',
   );
 
 interface Recipe {
-  readonly links: readonly string[];
+  readonly busybox: boolean;
+  /** Name in /bin -> what it points to. */
+  readonly links: Readonly<Record<string, string>>;
   readonly programs: readonly string[];
   readonly trees: readonly string[];
   readonly changes: readonly string[];
@@ -48,7 +50,8 @@ interface Recipe {
 
 const environment = 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const basic: Recipe = {
-  links: busyboxLinks,
+  busybox: true,
+  links: Object.fromEntries(busyboxPrograms.map((name) => [name, 'busybox'])),
   programs: [],
   trees: [],
   changes: [environment, 'CMD ["/bin/sh"]'],
@@ -59,8 +62,9 @@ const recipes: Readonly<Record<TestImage, Recipe>> = {
   bash: { ...basic, programs: ['bash'] },
   user1000: { ...basic, changes: [...basic.changes, 'USER 1000'] },
   entrypoint: { ...basic, changes: [...basic.changes, 'ENTRYPOINT ["/bin/false"]'] },
-  noSetsid: { ...basic, links: busyboxLinks.filter((name) => name !== 'setsid') },
-  noShell: { ...basic, links: [] },
+  // Not busybox's shell, which finds its own applets without any link.
+  noSetsid: { ...basic, busybox: false, links: { sh: '/usr/bin/bash' }, programs: ['bash', 'cat'] },
+  noShell: { ...basic, busybox: false, links: {} },
   python: {
     ...basic,
     programs: ['bash', 'python3', 'git'],
@@ -72,7 +76,7 @@ const recipes: Readonly<Record<TestImage, Recipe>> = {
 export async function ensureTestImage(name: TestImage, docker = new Docker()): Promise<string> {
   const reference = testImages[name];
   const recipe = recipes[name];
-  const digest = createHash('sha256').update(JSON.stringify(recipe)).update('2').digest('hex').slice(0, 16);
+  const digest = createHash('sha256').update(JSON.stringify(recipe)).update('3').digest('hex').slice(0, 16);
   const existing = await docker
     .getImage(reference)
     .inspect()
@@ -85,7 +89,7 @@ export async function ensureTestImage(name: TestImage, docker = new Docker()): P
     tag,
     changes: [...recipe.changes, `LABEL gantry.test.recipe=${digest}`],
   });
-  await Promise.all([fill(archive, name, recipe), importing.then((stream) => finish(docker, stream))]);
+  await Promise.all([fill(archive, recipe), importing.then((stream) => finish(docker, stream))]);
   return reference;
 }
 
@@ -100,7 +104,7 @@ async function finish(docker: Docker, stream: NodeJS.ReadableStream): Promise<vo
   });
 }
 
-async function fill(archive: Pack, name: TestImage, recipe: Recipe): Promise<void> {
+async function fill(archive: Pack, recipe: Recipe): Promise<void> {
   const tree = new ImageTree(archive);
   const busybox = '/bin/busybox';
   await access(busybox).catch(() => {
@@ -120,9 +124,9 @@ async function fill(archive: Pack, name: TestImage, recipe: Recipe): Promise<voi
   ]) {
     tree.directory(directory, directory === 'tmp' ? 0o1777 : 0o755);
   }
-  if (name === 'noShell') tree.text('hello', 'no shell here\n');
-  else await tree.file(busybox, 'bin/busybox');
-  for (const link of recipe.links) tree.link(`bin/${link}`, 'busybox');
+  tree.text('hello', 'an image may not be empty\n');
+  if (recipe.busybox) await tree.file(busybox, 'bin/busybox');
+  for (const [link, target] of Object.entries(recipe.links)) tree.link(`bin/${link}`, target);
   tree.text('etc/passwd', 'root:x:0:0:root:/root:/bin/sh\nnamed:x:1500:1500:named:/home:/bin/sh\n');
   tree.text('etc/group', 'root:x:0:\nnamed:x:1500:\n');
   for (const program of recipe.programs) await tree.program(await locate(program));

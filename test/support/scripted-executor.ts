@@ -26,6 +26,11 @@ import { eventually } from './eventually.js';
 export class Trace {
   readonly calls: string[] = [];
   readonly #hooks = new Map<string, () => Promise<void> | void>();
+  readonly #over = deferred<never>();
+
+  constructor() {
+    this.#over.promise.catch(() => undefined);
+  }
 
   /** Runs at the next calls of that name, before they do anything; may block or throw. */
   before(call: string, hook: () => Promise<void> | void): void {
@@ -38,7 +43,28 @@ export class Trace {
 
   async enter(call: string): Promise<void> {
     this.calls.push(call);
-    await this.#hooks.get(call)?.();
+    await Promise.race([this.#hooks.get(call)?.(), this.#over.promise]);
+  }
+
+  /** From the next call of that name on, nobody goes on until the function that it resolves to is called. */
+  async holdAt(call: string): Promise<() => void> {
+    const reached = deferred<void>();
+    const held = deferred<void>();
+    this.before(call, () => {
+      reached.resolve();
+      return held.promise;
+    });
+    await reached.promise;
+    return () => {
+      this.forget(call);
+      held.resolve();
+    };
+  }
+
+  /** The test is over: whoever is held fails. */
+  close(): void {
+    this.#hooks.clear();
+    this.#over.reject(new Error('the test is over'));
   }
 
   /** The calls among those named, in order. */
@@ -97,6 +123,8 @@ export class ScriptedBox {
 /** What a machine would keep when an agent is killed. */
 export class ScriptedMachine {
   readonly boxes = new Map<string, ScriptedBox>();
+  /** Removed ones too. */
+  readonly all: ScriptedBox[] = [];
   /** What a step does when it is told to end; by default it obeys at once. */
   onTerminate: (step: ScriptedStep) => void = (step) => step.end({ kind: 'terminated' });
   /** Runs when a step starts; by default nothing: the test ends it. */
@@ -106,6 +134,10 @@ export class ScriptedMachine {
 
   get allSteps(): readonly ScriptedStep[] {
     return [...this.boxes.values()].flatMap((box) => box.steps);
+  }
+
+  async close(): Promise<void> {
+    for (const box of this.all) for (const step of box.steps) await step.file.close();
   }
 
   /** The step of that number, of the only box, once it has started. */
@@ -143,6 +175,7 @@ export class ScriptedExecutor implements Executor {
     signal.throwIfAborted();
     const box = new ScriptedBox(spec);
     this.machine.boxes.set(attemptKey(spec.ref), box);
+    this.machine.all.push(box);
     return this.#port(box);
   }
 

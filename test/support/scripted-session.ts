@@ -171,6 +171,12 @@ export class ScriptedSession implements Session {
     this.heartbeats += 1;
   }
 
+  /** The process is gone: nothing comes from it and nothing gets to it any more. */
+  kill(): void {
+    this.#closed = true;
+    this.handlers = undefined;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     await this.coordinator.trace.enter('session close');

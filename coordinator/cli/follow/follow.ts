@@ -10,7 +10,8 @@ import type { RunsApi } from '../grpc-client.js';
 import type { Output } from '../output.js';
 import { readTail, tailLines } from './log-tail.js';
 import { nextCommands } from './next-commands.js';
-import { createFollowPrinter } from './printer.js';
+import { FollowPrinter } from './printer.js';
+import { withQuiet } from './quiet.js';
 import { exitCodeOfRun } from './run-end.js';
 import { followEventFromWire, type FollowEvent } from './watch-event.js';
 
@@ -24,13 +25,23 @@ export interface FollowRequest {
 
 /** How long a coordinator may be away before following gives up: restarts and failovers take seconds. */
 const patienceMs = 120_000;
+/** After so long without an event it is said what stages wait for. */
+const quietMs = 3000;
 
 /** Resolves with the exit code that the run's end has; throws `CliError` with 130 when the signal aborts first. */
 export async function followRun({ api, output, run, signal }: FollowRequest): Promise<ExitCode> {
-  const printer = createFollowPrinter({ color: output.color });
+  const printer = new FollowPrinter({ color: output.color });
   let selector = run;
   let named = '';
-  for await (const event of watchEvents(api, run, signal, output)) {
+  for await (const event of withQuiet(watchEvents(api, run, signal, output), quietMs)) {
+    if (event === 'quiet') {
+      // Nothing happens: then whoever looks wants to know what it waits for.
+      if (output.json) continue;
+      for (const waiting of await askWhy(api, selector)) {
+        for (const line of printer.print(waiting)) output.line(line.text);
+      }
+      continue;
+    }
     if (event.kind === 'state') {
       // From here on it is this run, also when a newer one becomes the latest.
       selector = { run: event.run.run, projectName: '' };
@@ -51,6 +62,28 @@ export async function followRun({ api, output, run, signal }: FollowRequest): Pr
   const ended = runFromWire(await api.show(selector));
   if (!output.json) for (const line of nextCommands(ended)) output.line(line);
   return exitCodeOfRun(ended);
+}
+
+/** What stages wait for, as the events that would say it. Never an error: the events themselves go on. */
+async function askWhy(api: RunsApi, run: RunSelector): Promise<readonly FollowEvent[]> {
+  try {
+    const { stages = [] } = await api.why({ run, stage: '' });
+    return stages
+      .filter((stage) => stage.status === 'waiting')
+      .map(({ stage = 0, title = '', reasons = [] }) => ({
+        sequence: 0,
+        at: new Date().toISOString(),
+        kind: 'stage',
+        stage,
+        title,
+        status: 'waiting',
+        failure: null,
+        waitingFor: reasons,
+      }));
+  } catch (error) {
+    if (error instanceof CliError) return [];
+    throw error;
+  }
 }
 
 export function interrupted(run: string): CliError {

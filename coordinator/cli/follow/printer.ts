@@ -5,17 +5,12 @@
  */
 import { blameOf, describeFailure, type Failure } from '../../../shared/model/failure.js';
 import { shortRunId } from '../../../shared/model/ids.js';
-import {
-  isEnded,
-  type RunStatus,
-  type RunView,
-  type StageStatus,
-  type StageView,
-  type StepView,
-} from '../../../shared/model/run.js';
+import { isEnded, type RunStatus, type RunView, type StageStatus } from '../../../shared/model/run.js';
 import { count, duration, padEnd, shorten } from '../format.js';
 import { colors, type Colors } from '../output.js';
 import { printable } from '../terminal-text.js';
+import { missedEvents } from './missed-events.js';
+import { beginAttempt, newStageMemory, type StageMemory } from './stage-memory.js';
 import type { FollowEvent } from './watch-event.js';
 
 export interface PrintedLine {
@@ -24,338 +19,245 @@ export interface PrintedLine {
   readonly tail?: { readonly stage: number; readonly attempt: number; readonly step: number };
 }
 
-export interface FollowPrinter {
-  print(event: FollowEvent): readonly PrintedLine[];
-}
+type Of<Kind extends FollowEvent['kind']> = Extract<FollowEvent, { readonly kind: Kind }>;
 
-interface StageMemory {
-  title: string;
-  status: StageStatus;
-  waitingFor: string;
-  startedAt: number | undefined;
-  attempt: number;
-  agentName: string;
-  /** Of the latest attempt: step number -> last status said. */
-  readonly steps: Map<number, StepView['status']>;
-  stepCount: number;
-  activity: string;
-  activityAt: number;
-  activityFraction: number;
-}
-
-/** Progress of one activity is said again after so long, or when a quarter more is done. */
+/** Progress is said once nothing else was for so long: what is quick needs no word. */
+const progressAfterMs = 1000;
+/** The same activity again: after so long, or when a quarter more is done. */
 const progressEveryMs = 10_000;
 const progressStep = 0.25;
 const maxTitle = 32;
 
-export function createFollowPrinter(options: { readonly color: boolean }): FollowPrinter {
-  const paint = colors(options.color);
-  const stages = new Map<number, StageMemory>();
-  let submittedAt: number | undefined;
-  let width = 4;
-  let runStatus: RunStatus | undefined;
+export class FollowPrinter {
+  readonly #paint: Colors;
+  readonly #stages = new Map<number, StageMemory>();
+  #submittedAt: number | undefined;
+  #width = 4;
+  #ended = false;
 
-  const memoryOf = (number: number, title: string): StageMemory => {
-    const known = stages.get(number);
-    if (known !== undefined) return known;
-    const fresh: StageMemory = {
-      title: shorten(printable(title), maxTitle),
-      status: 'pending',
-      waitingFor: '',
-      startedAt: undefined,
-      attempt: 0,
-      agentName: '',
-      steps: new Map(),
-      stepCount: 0,
-      activity: '',
-      activityAt: -Infinity,
-      activityFraction: 0,
-    };
-    width = Math.max(width, fresh.title.length);
-    stages.set(number, fresh);
-    return fresh;
-  };
+  constructor(options: { readonly color: boolean }) {
+    this.#paint = colors(options.color);
+  }
 
-  const clock = (at: string): string => {
-    const since = submittedAt === undefined ? Number.NaN : Date.parse(at) - submittedAt;
-    return paint.dim((Number.isNaN(since) ? '' : duration(since)).padStart(9));
-  };
-  const line = (at: string, memory: StageMemory, text: string): PrintedLine => ({
-    text: `${clock(at)}  ${padEnd(paint.bold(memory.title), width)}  ${text}`,
-  });
+  print(event: FollowEvent): readonly PrintedLine[] {
+    switch (event.kind) {
+      case 'state':
+        return this.#state(event.at, event.run);
+      case 'stage':
+        return this.#stage(event);
+      case 'attempt':
+        return this.#attempt(event);
+      case 'step':
+        return this.#step(event);
+      case 'progress':
+        return this.#progress(event);
+      case 'image':
+        return this.#image(event);
+      case 'run':
+        return this.#run(event);
+    }
+  }
 
-  const onState = (at: string, run: RunView): readonly PrintedLine[] => {
+  #state(at: string, run: RunView): readonly PrintedLine[] {
     const lines: PrintedLine[] = [];
-    for (const stage of run.stages) {
-      const memory = memoryOf(stage.number, stage.title);
-      memory.stepCount = stage.steps.length;
+    for (const stage of run.stages) this.#memoryOf(stage.number, stage.title, stage.steps.length);
+    if (this.#submittedAt === undefined) {
+      this.#submittedAt = Date.parse(run.submittedAt);
+      lines.push({ text: headline(run, this.#paint) });
     }
-    if (submittedAt === undefined) {
-      submittedAt = Date.parse(run.submittedAt);
-      lines.push({ text: headline(run, paint) });
-    }
-    for (const stage of run.stages) lines.push(...changesOf(at, stage));
-    if (isEnded(run.status)) lines.push(...onRun(run.finishedAt ?? at, run.status));
-    return lines;
-  };
+    return [...lines, ...missedEvents(run, at).flatMap((event) => this.print(event))];
+  }
 
-  /** What a state says about a stage, as the events that the reader missed. */
-  const changesOf = (at: string, stage: StageView): PrintedLine[] => {
-    const memory = memoryOf(stage.number, stage.title);
-    const lines: PrintedLine[] = [];
-    const last = stage.attempts.at(-1);
-    if (last !== undefined) {
-      const { attempt, agentName, failure, reason } = last;
-      const stamp = {
-        sequence: 0,
-        stage: stage.number,
-        title: stage.title,
-        attempt,
-        agentName,
-        failure,
-        reason,
-      };
-      if (last.startedAt !== null) {
-        lines.push(
-          ...onAttempt({
-            ...stamp,
-            at: last.startedAt,
-            kind: 'attempt',
-            status: 'running',
-            reason: null,
-            failure: null,
-          }),
-        );
-      }
-      for (const step of stage.steps) lines.push(...onStepView(last.startedAt ?? at, stage, attempt, step));
-      if (last.finishedAt !== null && last.status === 'lost') {
-        lines.push(...onAttempt({ ...stamp, at: last.finishedAt, kind: 'attempt', status: last.status }));
-      }
-    }
-    lines.push(
-      ...onStage({
-        sequence: 0,
-        at: last?.finishedAt ?? at,
-        kind: 'stage',
-        stage: stage.number,
-        title: stage.title,
-        status: stage.status,
-        failure: stage.failure,
-        waitingFor: stage.waitingFor,
-      }),
-    );
-    memory.stepCount = stage.steps.length;
-    return lines;
-  };
-
-  const onStepView = (
-    at: string,
-    stage: StageView,
-    attempt: number,
-    step: StepView,
-  ): readonly PrintedLine[] => {
-    if (step.status === 'pending') return [];
-    const started = step.startedAt === null ? Number.NaN : Date.parse(step.startedAt);
-    const finished = step.finishedAt === null ? Number.NaN : Date.parse(step.finishedAt);
-    const durationMs = Number.isNaN(finished - started) ? 0 : finished - started;
-    return onStep({
-      sequence: 0,
-      at: step.finishedAt ?? step.startedAt ?? at,
-      kind: 'step',
-      stage: stage.number,
-      title: stage.title,
-      attempt,
-      step: step.number,
-      name: step.name,
-      status: step.status,
-      exitCode: step.exitCode,
-      durationMs,
-      failure:
-        stage.failure !== null && 'step' in stage.failure && stage.failure.step === step.number
-          ? stage.failure
-          : null,
-    });
-  };
-
-  const onStage = (event: Extract<FollowEvent, { kind: 'stage' }>): readonly PrintedLine[] => {
-    const memory = memoryOf(event.stage, event.title);
-    const before = memory.status;
-    memory.status = event.status;
-    const took =
-      memory.startedAt === undefined ? '' : ` in ${duration(Date.parse(event.at) - memory.startedAt)}`;
-    switch (event.status) {
+  #stage(event: Of<'stage'>): readonly PrintedLine[] {
+    const memory = this.#memoryOf(event.stage, event.title);
+    const { status, failure } = event;
+    const again = memory.status === status;
+    memory.status = status;
+    if (status === 'waiting') return this.#waiting(event, memory);
+    if (again) return [];
+    const paint = this.#paint;
+    const took = Number.isNaN(memory.startedAt)
+      ? ''
+      : ` in ${duration(Date.parse(event.at) - memory.startedAt)}`;
+    switch (status) {
       case 'pending':
       case 'running':
         // The attempt says that it runs, and where.
         return [];
-      case 'waiting': {
-        const why = printable(event.waitingFor.join('; '));
-        if (why === '' || why === memory.waitingFor) return [];
-        memory.waitingFor = why;
-        return [line(event.at, memory, paint.dim(`waiting: ${why}`))];
-      }
       case 'succeeded':
-        return before === 'succeeded' ? [] : [line(event.at, memory, paint.green(`✓ succeeded${took}`))];
-      case 'failed':
-        if (before === 'failed') return [];
-        return [line(event.at, memory, paint.red(`✗ failed${took}: ${failureText(event.failure)}`))];
+        return [this.#line(event.at, memory, paint.green(`✓ succeeded${took}`))];
+      case 'failed': {
+        const said = failure !== null && memory.attemptReason === failureText(failure);
+        const text =
+          said && memory.attempt > 1
+            ? `✗ failed after ${memory.attempt} attempts`
+            : `✗ failed${took}: ${failureText(failure)}`;
+        return [this.#line(event.at, memory, paint.red(text))];
+      }
       case 'canceled':
-        return before === 'canceled'
-          ? []
-          : [
-              line(
-                event.at,
-                memory,
-                paint.yellow(`– ${event.failure === null ? 'canceled' : failureText(event.failure)}`),
-              ),
-            ];
+        return [
+          this.#line(
+            event.at,
+            memory,
+            paint.yellow(`– ${failure === null ? 'canceled' : failureText(failure)}`),
+          ),
+        ];
       case 'skipped':
-        return before === 'skipped'
-          ? []
-          : [
-              line(
-                event.at,
-                memory,
-                paint.dim(`– skipped${event.failure === null ? '' : `: ${failureText(event.failure)}`}`),
-              ),
-            ];
+        return [
+          this.#line(
+            event.at,
+            memory,
+            paint.dim(`– skipped${failure === null ? '' : `: ${failureText(failure)}`}`),
+          ),
+        ];
     }
-  };
+  }
 
-  const onAttempt = (event: Extract<FollowEvent, { kind: 'attempt' }>): readonly PrintedLine[] => {
-    const memory = memoryOf(event.stage, event.title);
+  #waiting(event: Of<'stage'>, memory: StageMemory): readonly PrintedLine[] {
+    const why = printable(event.waitingFor.join('; '));
+    if (why === '' || why === memory.waitingFor) return [];
+    // Just submitted: whatever it waits for, mostly it does not for long. Who follows asks again when it does.
+    if (this.#submittedAt !== undefined && Date.parse(event.at) - this.#submittedAt < progressAfterMs)
+      return [];
+    memory.waitingFor = why;
+    return [this.#line(event.at, memory, this.#paint.dim(`waiting: ${why}`))];
+  }
+
+  #attempt(event: Of<'attempt'>): readonly PrintedLine[] {
+    const memory = this.#memoryOf(event.stage, event.title);
     if (event.attempt < memory.attempt) return [];
-    if (event.attempt > memory.attempt) {
-      memory.attempt = event.attempt;
-      memory.agentName = '';
-      memory.steps.clear();
-    }
+    beginAttempt(memory, event.attempt);
     switch (event.status) {
       case 'leased':
-        return [];
-      case 'running': {
-        if (memory.agentName !== '') return [];
-        memory.agentName = printable(event.agentName);
-        memory.startedAt = Date.parse(event.at);
-        const again = event.attempt > 1 ? `, attempt ${event.attempt}` : '';
-        return [line(event.at, memory, `started on ${memory.agentName}${again}`)];
-      }
-      case 'lost':
-        return [line(event.at, memory, paint.yellow(`! attempt ${event.attempt}: ${attemptReason(event)}`))];
-      case 'failed':
-        // Tried again by itself: the stage's own end says the rest.
-        return event.failure !== null && blameOf(event.failure) === 'ours'
-          ? [line(event.at, memory, paint.yellow(`! attempt ${event.attempt}: ${attemptReason(event)}`))]
-          : [];
       case 'succeeded':
       case 'canceled':
         return [];
+      case 'running': {
+        if (memory.started) return [];
+        memory.started = true;
+        memory.startedAt = Date.parse(event.at);
+        const again = event.attempt > 1 ? `, attempt ${event.attempt}` : '';
+        return [this.#line(event.at, memory, `started on ${printable(event.agentName)}${again}`)];
+      }
+      case 'lost':
+      case 'failed': {
+        // One that failed by the change's fault ends the stage, which says it.
+        const theirs = event.failure !== null && blameOf(event.failure) !== 'ours';
+        if (memory.attemptEnded || (event.status === 'failed' && theirs)) return [];
+        memory.attemptEnded = true;
+        memory.attemptReason =
+          event.failure === null ? printable(event.reason ?? event.status) : failureText(event.failure);
+        return [
+          this.#line(
+            event.at,
+            memory,
+            this.#paint.yellow(`! attempt ${event.attempt}: ${memory.attemptReason}`),
+          ),
+        ];
+      }
     }
-  };
+  }
 
-  const onStep = (event: Extract<FollowEvent, { kind: 'step' }>): readonly PrintedLine[] => {
-    const memory = memoryOf(event.stage, event.title);
+  #step(event: Of<'step'>): readonly PrintedLine[] {
+    const memory = this.#memoryOf(event.stage, event.title);
     if (event.attempt < memory.attempt) return [];
-    if (event.attempt > memory.attempt) {
-      memory.attempt = event.attempt;
-      memory.steps.clear();
-    }
+    beginAttempt(memory, event.attempt);
     const before = memory.steps.get(event.step);
-    if (before === event.status || (before !== undefined && before !== 'running' && before !== 'pending'))
-      return [];
+    if (before === event.status || (before !== undefined && before !== 'running')) return [];
     memory.steps.set(event.step, event.status);
-    const of = memory.stepCount > 1 ? `${event.step}/${memory.stepCount} ` : '';
-    const name = `${of}${shorten(printable(event.name), 72)}`;
+    const paint = this.#paint;
+    const name = `${memory.stepCount > 1 ? `${event.step}/${memory.stepCount} ` : ''}${shorten(printable(event.name), 72)}`;
     const took = duration(event.durationMs);
     switch (event.status) {
       case 'pending':
       case 'skipped':
+        memory.steps.delete(event.step);
         return [];
       case 'running':
-        return [line(event.at, memory, paint.cyan(`▸ ${name}`))];
+        return [this.#line(event.at, memory, paint.cyan(`▸ ${name}`))];
       case 'succeeded':
-        return [line(event.at, memory, `${paint.green('✓')} ${name}  ${paint.dim(took)}`)];
+        return [this.#line(event.at, memory, `${paint.green('✓')} ${name}  ${paint.dim(took)}`)];
       case 'canceled':
-        return [line(event.at, memory, `${paint.yellow('–')} ${name}  canceled after ${took}`)];
+        return [this.#line(event.at, memory, `${paint.yellow('–')} ${name}  canceled after ${took}`)];
       case 'failed': {
+        const { failure, exitCode } = event;
+        if (failure !== null && blameOf(failure) === 'ours') {
+          return [this.#line(event.at, memory, `${paint.yellow('–')} ${name}  broken off after ${took}`)];
+        }
         const why =
-          event.failure === null || event.failure.kind === 'exit-code'
-            ? `exit code ${event.exitCode ?? '?'}`
-            : failureText(event.failure);
-        const { text } = line(event.at, memory, `${paint.red(`✗ ${name}`)}  ${why} after ${took}`);
+          failure === null || failure.kind === 'exit-code'
+            ? `exit code ${exitCode ?? '?'}`
+            : failureText(failure);
+        const { text } = this.#line(event.at, memory, `${paint.red(`✗ ${name}`)}  ${why} after ${took}`);
         return [{ text, tail: { stage: event.stage, attempt: event.attempt, step: event.step } }];
       }
     }
-  };
+  }
 
-  const onProgress = (event: Extract<FollowEvent, { kind: 'progress' }>): readonly PrintedLine[] => {
-    const memory = memoryOf(event.stage, event.title);
-    const at = Date.parse(event.at);
+  #progress(event: Of<'progress'>): readonly PrintedLine[] {
+    const memory = this.#memoryOf(event.stage, event.title);
+    const quiet = Date.parse(event.at) - memory.saidAt;
     const fraction = event.fraction ?? 0;
     const isNew = event.activity !== memory.activity;
-    const due =
-      at - memory.activityAt >= progressEveryMs || fraction - memory.activityFraction >= progressStep;
-    if (event.activity === '' || (!isNew && !due)) return [];
+    const more = isNew || fraction - memory.activityFraction >= progressStep;
+    if (event.activity === '' || !(more ? quiet >= progressAfterMs : quiet >= progressEveryMs)) return [];
     memory.activity = event.activity;
-    memory.activityAt = at;
     memory.activityFraction = fraction;
     const percent = event.fraction === null ? '' : ` ${Math.floor(event.fraction * 100)} %`;
-    return [line(event.at, memory, paint.dim(`… ${printable(event.activity)}${percent}`))];
-  };
+    return [this.#line(event.at, memory, this.#paint.dim(`… ${printable(event.activity)}${percent}`))];
+  }
 
-  const onRun = (at: string, status: RunStatus): readonly PrintedLine[] => {
-    if (runStatus === status || !isEnded(status)) return [];
-    runStatus = status;
-    const counts = new Map<StageStatus, number>();
-    for (const stage of stages.values()) counts.set(stage.status, (counts.get(stage.status) ?? 0) + 1);
-    const parts = (['succeeded', 'failed', 'canceled', 'skipped'] as const).flatMap((one) => {
-      const n = counts.get(one) ?? 0;
-      return n === 0 ? [] : [`${n} ${one}`];
-    });
-    const color = status === 'succeeded' ? paint.green : status === 'failed' ? paint.red : paint.yellow;
-    const summary = parts.length === 0 ? '' : `  (${count(stages.size, 'stage')}: ${parts.join(', ')})`;
-    return [{ text: `${clock(at)}  ${color(`run ${status}`)}${summary}` }];
-  };
+  #image({ at, image, digest }: Of<'image'>): readonly PrintedLine[] {
+    const text = `image ${printable(image)} is ${shorten(printable(digest), 26)}`;
+    return [{ text: `${this.#clock(at)}  ${this.#paint.dim(text)}` }];
+  }
 
-  return {
-    print(event) {
-      switch (event.kind) {
-        case 'state':
-          return onState(event.at, event.run);
-        case 'stage':
-          return onStage(event);
-        case 'attempt':
-          return onAttempt(event);
-        case 'step':
-          return onStep(event);
-        case 'progress':
-          return onProgress(event);
-        case 'image': {
-          const at = clock(event.at);
-          return [
-            {
-              text: `${at}  ${paint.dim(`image ${printable(event.image)} is ${shorten(printable(event.digest), 26)}`)}`,
-            },
-          ];
-        }
-        case 'run':
-          return onRun(event.at, event.status);
-      }
-    },
-  };
+  #run({ at, status }: Of<'run'>): readonly PrintedLine[] {
+    if (this.#ended || !isEnded(status)) return [];
+    this.#ended = true;
+    return [{ text: `${this.#clock(at)}  ${this.#verdict(status)}` }];
+  }
+
+  #verdict(status: RunStatus): string {
+    const all = [...this.#stages.values()];
+    const ends: readonly StageStatus[] = ['succeeded', 'failed', 'canceled', 'skipped'];
+    const parts = ends
+      .map((end) => [all.filter((stage) => stage.status === end).length, end] as const)
+      .filter(([n]) => n > 0)
+      .map(([n, end]) => `${n} ${end}`);
+    const { green, red, yellow } = this.#paint;
+    const color = status === 'succeeded' ? green : status === 'failed' ? red : yellow;
+    return `${color(`run ${status}`)}  (${count(all.length, 'stage')}: ${parts.join(', ')})`;
+  }
+
+  #memoryOf(number: number, title: string, stepCount = 0): StageMemory {
+    const known = this.#stages.get(number);
+    if (known !== undefined) return known;
+    const fresh = newStageMemory(shorten(printable(title), maxTitle), stepCount);
+    this.#width = Math.max(this.#width, fresh.title.length);
+    this.#stages.set(number, fresh);
+    return fresh;
+  }
+
+  /** Time since the run was submitted. */
+  #clock(at: string): string {
+    const since = this.#submittedAt === undefined ? Number.NaN : Date.parse(at) - this.#submittedAt;
+    return this.#paint.dim((Number.isNaN(since) ? '' : duration(since)).padStart(9));
+  }
+
+  #line(at: string, memory: StageMemory, text: string): PrintedLine {
+    memory.saidAt = Date.parse(at);
+    return { text: `${this.#clock(at)}  ${padEnd(this.#paint.bold(memory.title), this.#width)}  ${text}` };
+  }
 }
 
 const failureText = (failure: Failure | null): string =>
   failure === null ? 'no reason was given' : printable(describeFailure(failure));
 
-const attemptReason = (event: {
-  readonly reason: string | null;
-  readonly failure: Failure | null;
-}): string => (event.failure === null ? printable(event.reason ?? 'lost') : failureText(event.failure));
-
-/** `abcd2345  python-web-app  main  1a2b3c4 Fix the parser  (5 stages)` */
-export function headline(run: RunView, paint: Colors): string {
-  const where = run.branch === null ? '' : `  ${printable(run.branch)}`;
+/** `run abcd2345  python-web-app  main  1a2b3c4d Fix the parser  (5 stages)` */
+function headline(run: RunView, paint: Colors): string {
+  const branch = run.branch === null ? '' : `  ${printable(run.branch)}`;
   const title = run.title === '' ? '' : ` ${shorten(printable(run.title), 60)}`;
-  return `run ${paint.bold(shortRunId(run.run))}  ${printable(run.project)}${where}  ${paint.dim(`${run.commit.slice(0, 8)}${title}`)}  (${count(run.stages.length, 'stage')})`;
+  const commit = paint.dim(`${run.commit.slice(0, 8)}${title}`);
+  return `run ${paint.bold(shortRunId(run.run))}  ${printable(run.project)}${branch}  ${commit}  (${count(run.stages.length, 'stage')})`;
 }

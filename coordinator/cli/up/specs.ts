@@ -69,7 +69,8 @@ export function natsSpec(input: SpecInput, configText: string): DaemonSpec {
   return spec(input, 'nats', input.natsServer, ['-c', input.natsConfig], {}, { extra: configText });
 }
 
-export function storageSpec({ options, ports, ...input }: SpecInput): DaemonSpec {
+export function storageSpec(input: SpecInput): DaemonSpec {
+  const { options, ports } = input;
   const args = [
     'storage',
     '--listen',
@@ -81,7 +82,7 @@ export function storageSpec({ options, ports, ...input }: SpecInput): DaemonSpec
   ];
   if (options.tls !== undefined) args.push('--tls-cert', options.tls.cert, '--tls-key', options.tls.key);
   args.push('--log-level', options.logLevel);
-  return spec({ options, ports, ...input }, 'storage', input.install.node, [input.install.main, ...args], {});
+  return spec(input, 'storage', input.install.node, [input.install.main, ...args], {});
 }
 
 export function coordinatorSpec(input: SpecInput): DaemonSpec {

@@ -4,6 +4,7 @@
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { sleep } from '../../../shared/async/sleep.js';
+import { gantryVersion } from '../../../shared/version.js';
 import { openKeys } from '../../access/keys.js';
 import { issueToken } from '../../access/tokens.js';
 import { initNats } from '../../fleet/nats-credentials.js';
@@ -12,7 +13,6 @@ import { contextsFile, readContexts, withContext, writeContexts, type Context } 
 import { exitCodes } from '../exit-codes.js';
 import { connect, type RunsApi } from '../grpc-client.js';
 import { ownToken } from '../user-token.js';
-import { version } from '../program.js';
 import { Daemon, endProcess, type DaemonSpec } from './daemon.js';
 import { lastLines, logFileOf, rotateLog } from './log-file.js';
 import { takeLock } from './lock.js';
@@ -112,7 +112,7 @@ class Up {
     const input: SpecInput = {
       options,
       ports,
-      install: installation(version()),
+      install: installation(gantryVersion()),
       natsServer,
       natsConfig: nats?.configFile ?? '',
       env: process.env,

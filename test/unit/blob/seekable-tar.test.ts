@@ -149,7 +149,7 @@ describe('a seekable tar', () => {
     const members = new Set(files.map((entry) => entry.where?.memberOffset));
     expect(members.size).toBe(2 + 2 + 1);
     expect(archive.length).toBeGreaterThan(1_400_000);
-    expect(archive.length).toBeLessThan(1_420_000);
+    expect(archive.length).toBeLessThan(1_430_000);
   });
 
   it('is the same for the same files', async () => {
@@ -220,7 +220,7 @@ describe('a seekable tar', () => {
 
   it('notices damage wherever it is', async () => {
     const { archive, files } = await pack([fileOf('a', Buffer.alloc(5000, 'a')), fileOf('b', randomBytes(700_000))]);
-    for (const at of [20, Math.floor(archive.length / 2), archive.length - 200_000]) {
+    for (const at of [5000, Math.floor(archive.length / 2), files[0]!.where!.memberOffset + 20]) {
       const damaged = Buffer.from(archive);
       damaged.writeUInt8(damaged.readUInt8(at) ^ 0x40, at);
       const error = await unpackAll(damaged, files).catch((reason: unknown) => reason);

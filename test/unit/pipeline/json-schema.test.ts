@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { pipelineJsonSchema } from '../../../coordinator/pipeline/json-schema.js';
+import {
+  artifactShape,
+  pipelineShape,
+  serviceShape,
+  stageShape,
+  stepShape,
+} from '../../../coordinator/pipeline/schema.js';
+
+interface Found {
+  readonly keys: string;
+  readonly undescribed: readonly string[];
+  readonly closed: boolean;
+}
+
+/** Every object with fixed keys, however deep. */
+function objectsIn(schema: unknown): Found[] {
+  if (Array.isArray(schema)) return schema.flatMap(objectsIn);
+  if (typeof schema !== 'object' || schema === null) return [];
+  const below = Object.values(schema).flatMap(objectsIn);
+  if (!('properties' in schema) || typeof schema.properties !== 'object' || schema.properties === null)
+    return below;
+  const properties: [string, unknown][] = Object.entries(schema.properties);
+  const undescribed = properties.filter(
+    ([, property]) => typeof property !== 'object' || property === null || !('description' in property),
+  );
+  return [
+    {
+      keys: properties.map(([key]) => key).join(' '),
+      undescribed: undescribed.map(([key]) => key),
+      closed: 'additionalProperties' in schema && schema.additionalProperties === false,
+    },
+    ...below,
+  ];
+}
+
+describe('the JSON Schema for editors', () => {
+  const objects = objectsIn(pipelineJsonSchema());
+
+  it('has the keys that files may have, and no others', () => {
+    for (const shape of [pipelineShape, stageShape, stepShape, serviceShape, artifactShape]) {
+      const found = objects.find((object) => object.keys === Object.keys(shape).join(' '));
+      expect(found, Object.keys(shape).join(' ')).toMatchObject({ closed: true });
+    }
+    expect(objects).toHaveLength(5);
+  });
+
+  it('describes each key', () => {
+    expect(objects.flatMap((object) => object.undescribed)).toEqual([]);
+  });
+
+  it('is what editors can read: draft 7, as JSON', () => {
+    const schema = pipelineJsonSchema();
+    expect(JSON.parse(JSON.stringify(schema))).toEqual(schema);
+    expect(schema).toMatchObject({
+      $schema: 'http://json-schema.org/draft-07/schema#',
+      type: 'object',
+      required: ['stages'],
+      properties: { stages: { type: 'object', additionalProperties: { required: ['steps'] } } },
+    });
+  });
+});
