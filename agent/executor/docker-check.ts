@@ -6,16 +6,25 @@ import { Readable } from 'node:stream';
 import type Docker from 'dockerode';
 import type { Logger } from 'pino';
 import { pack } from 'tar-stream';
+import type { AgentId } from '../../shared/model/ids.js';
 import { boxStartError } from './docker-box-errors.js';
 import { daemonError, ignoreStatus } from './docker-daemon.js';
+import { labelNames } from './docker-options.js';
 import { ExecutorError } from './executor.js';
 
 export interface DockerCheckOptions {
   readonly docker: Docker;
   readonly dataDirectory: string;
-  readonly memoryDirectory: string | undefined;
+  readonly agent: AgentId;
   readonly log: Logger;
 }
+
+/** Whether the daemon sees a directory of the agent's; a tmpfs may be the agent's alone. */
+export const isShared = (options: DockerCheckOptions, directory: string): Promise<boolean> =>
+  checkSharedFiles(options, directory).then(
+    () => true,
+    () => false,
+  );
 
 /** Throws ExecutorError with what is missing and the remedy. */
 export async function checkDocker(options: DockerCheckOptions): Promise<void> {
@@ -36,9 +45,7 @@ export async function checkDocker(options: DockerCheckOptions): Promise<void> {
       'boxes of different stages could reach each other, because bridged traffic passes the firewall by: sysctl -w net.bridge.bridge-nf-call-iptables=1 (modprobe br_netfilter first)',
     );
   }
-  for (const directory of [options.dataDirectory, options.memoryDirectory]) {
-    if (directory !== undefined) await checkSharedFiles(docker, directory);
-  }
+  await checkSharedFiles(options, options.dataDirectory);
   if (process.getuid?.() !== 0) {
     log.warn(
       'the cloud metadata address 169.254.169.254 is open to steps: only an agent that runs as root can block it',
@@ -56,7 +63,7 @@ const broken = (message: string): ExecutorError => new ExecutorError({ kind: 'bo
  * The daemon must see the agent's files at the same path. Proved without running anything, because there may be no
  * image yet: a container with such a mount, of an image with nothing in it, is refused when the source is missing.
  */
-async function checkSharedFiles(docker: Docker, directory: string): Promise<void> {
+async function checkSharedFiles({ docker, agent }: DockerCheckOptions, directory: string): Promise<void> {
   const name = `probe-${randomBytes(8).toString('hex')}`;
   const file = join(directory, name);
   const image = `gantry-probe:${name}`;
@@ -66,6 +73,8 @@ async function checkSharedFiles(docker: Docker, directory: string): Promise<void
     const container = await docker.createContainer({
       Image: image,
       Cmd: ['nothing'],
+      // So that a sweep finds it should this process end right here.
+      Labels: { [labelNames.agent]: agent, [labelNames.role]: 'probe' },
       HostConfig: {
         NetworkMode: 'none',
         Mounts: [{ Type: 'bind', Source: file, Target: '/probe', ReadOnly: true }],

@@ -1,5 +1,6 @@
 /** The connection to the Docker daemon, and what its errors mean. */
 import Docker from 'dockerode';
+import { diskError } from './disk-error.js';
 import { ExecutorError } from './executor.js';
 
 export type DockerConnection = Docker.DockerOptions;
@@ -72,3 +73,7 @@ export function daemonError(error: unknown, doing: string): ExecutorError {
   const message = `the Docker daemon cannot be reached to ${doing} (${wordsOf(error)}): ${remedy}`;
   return new ExecutorError({ kind: 'box-broken', message }, { cause: error });
 }
+
+/** The same for what may also be the disk's fault. */
+export const executorError = (error: unknown, doing: string, agent: string): ExecutorError =>
+  diskError(error, agent) ?? daemonError(error, doing);

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import type { AgentId } from '../../shared/model/ids.js';
 import { attemptKey } from '../../shared/model/ids.js';
 import { adoptDockerBox, openDockerBox, type BoxHouse, type DockerBox } from './docker-box.js';
-import { checkDocker } from './docker-check.js';
+import { checkDocker, isShared } from './docker-check.js';
 import { connectDocker, daemonError, type DockerConnection } from './docker-daemon.js';
 import { DockerImages } from './docker-images.js';
 import { SharedNetwork } from './docker-network.js';
@@ -52,9 +52,16 @@ class DockerExecutor implements Executor {
   }
 
   async check(): Promise<void> {
-    const { memoryDirectory } = await this.#open();
-    const { dataDirectory, log } = this.#options;
-    await checkDocker({ docker: this.#docker, dataDirectory, memoryDirectory, log });
+    const { agentId: agent, dataDirectory, log } = this.#options;
+    const options = { docker: this.#docker, agent, dataDirectory, log };
+    await checkDocker(options);
+    const house = await this.#open();
+    if (house.memoryDirectory !== undefined && !(await isShared(options, house.memoryDirectory))) {
+      log.warn(
+        'the scripts of steps are kept on disk: the Docker daemon does not see this machine’s memory file system',
+      );
+      this.#house = Promise.resolve({ ...house, memoryDirectory: undefined });
+    }
     await this.#network.id();
   }
 

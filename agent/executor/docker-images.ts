@@ -8,7 +8,14 @@
 import type Docker from 'dockerode';
 import { daemonError, isUnreachable, statusOf, wordsOf } from './docker-daemon.js';
 import { ExecutorError, type PullProgress } from './executor.js';
-import { isImageId, matchesLocal, parseImageReference, repoDigestFor, withTag } from './image-reference.js';
+import {
+  isImageId,
+  isImageReference,
+  matchesLocal,
+  parseImageReference,
+  repoDigestFor,
+  withTag,
+} from './image-reference.js';
 import { PullTally, type PullEvent } from './pull-progress.js';
 
 const progressEveryMs = 200;
@@ -37,6 +44,11 @@ export class DockerImages {
 
   async resolve(image: string, options: ResolveOptions): Promise<string> {
     if (options.pinned !== undefined) return this.#havePinned(image, options.pinned, options);
+    if (!isImageReference(image)) {
+      const message =
+        'this is no image reference: expected NAME, NAME:TAG or NAME@sha256:DIGEST, in lower case';
+      throw unavailable(image, message, false);
+    }
     const { digest, name } = parseImageReference(image);
     if (digest !== undefined) return this.#havePinned(image, `${name}@${digest}`, options);
     if (matchesLocal(image, this.#localImages)) {
@@ -92,8 +104,11 @@ export class DockerImages {
     } finally {
       signal.removeEventListener('abort', onAbort);
       pull.listeners.delete(options.onProgress);
-      // Nobody wants it any more.
-      if (pull.listeners.size === 0) pull.abort.abort();
+      if (pull.listeners.size === 0) {
+        // Nobody wants it any more; whoever wants it next begins anew.
+        pull.abort.abort();
+        this.#forget(pinned, pull);
+      }
     }
   }
 
@@ -103,12 +118,16 @@ export class DockerImages {
     const tell = (progress: PullProgress): void => {
       for (const listener of listeners) listener(progress);
     };
-    const done = this.#pullOn(image, pinned, tell, abort.signal).finally(() => this.#pulls.delete(pinned));
+    const done = this.#pullOn(image, pinned, tell, abort.signal).finally(() => this.#forget(pinned, pull));
     // Every caller waits for it; this only keeps an abandoned pull's error from ending the process.
     done.catch(() => undefined);
-    const pull = { done, listeners, abort };
+    const pull: Pull = { done, listeners, abort };
     this.#pulls.set(pinned, pull);
     return pull;
+  }
+
+  #forget(pinned: string, pull: Pull): void {
+    if (this.#pulls.get(pinned) === pull) this.#pulls.delete(pinned);
   }
 
   async #pullOn(

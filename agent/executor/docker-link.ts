@@ -155,6 +155,12 @@ export class DockerLink implements SupervisorLink {
     await this.#recover();
   }
 
+  /** Lets go of a container that is being removed; a step that still runs in it ends as `box-broken`. */
+  dismiss(message: string): void {
+    this.#lose(message);
+    this.close();
+  }
+
   /** Lets go of the container, which lives on. */
   close(): void {
     this.#closed = true;

@@ -18,7 +18,7 @@ export interface BoxLimits {
   readonly pids: number;
 }
 
-export type Role = 'box' | 'service' | 'network' | 'shared-network';
+export type Role = 'box' | 'service' | 'network' | 'shared-network' | 'probe';
 
 export const labelNames = {
   agent: 'gantry.agent',

@@ -5,7 +5,7 @@ import { sleep } from '../../shared/async/sleep.js';
 import type { PlannedService } from '../../shared/model/pipeline.js';
 import { statusOf, wordsOf } from './docker-daemon.js';
 import { payloadText } from './docker-frames.js';
-import { createServiceNetwork } from './docker-network.js';
+import { blockMetadata, createServiceNetwork } from './docker-network.js';
 import { serviceContainer, type BoxLimits, type Owned } from './docker-options.js';
 import { ExecutorError } from './executor.js';
 import type { StartQueue } from './start-queue.js';
@@ -65,6 +65,7 @@ async function startService(
     if (signal.aborted || statusOf(error) === undefined) throw error;
     throw serviceFailed(service, `it could not be started: ${wordsOf(error)}`, error);
   }
+  await blockMetadata((await container.inspect()).State.Pid);
   const deadline = performance.now() + readyWithinMs;
   for (;;) {
     signal.throwIfAborted();

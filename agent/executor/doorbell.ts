@@ -8,8 +8,8 @@ export class Doorbell {
     this.#wake?.();
   }
 
-  /** Resolves at the next ring, at once if it rang since the last wait, or after `timeoutMs`. One waiter at a time. */
-  async wait(timeoutMs: number): Promise<void> {
+  /** True at the next ring, at once if it rang since the last wait; false after `timeoutMs`. One waiter at a time. */
+  async wait(timeoutMs: number): Promise<boolean> {
     if (!this.#rung) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, timeoutMs);
@@ -20,6 +20,8 @@ export class Doorbell {
       });
       this.#wake = undefined;
     }
+    const rung = this.#rung;
     this.#rung = false;
+    return rung;
   }
 }

@@ -155,5 +155,9 @@ export interface Executor {
   sweep(keep: ReadonlySet<string>): Promise<void>;
   /** Removes files of a finished slot, also those that other users own. */
   removeTree(path: string): Promise<void>;
+  /**
+   * The agent's process ends. Boxes of an executor that adopts run on for the next one, and `finished` of their steps
+   * never settles; others are ended.
+   */
   close(): Promise<void>;
 }

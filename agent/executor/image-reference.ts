@@ -22,6 +22,15 @@ export function parseImageReference(text: string): ImageReference {
   };
 }
 
+const component = '[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*';
+const host = String.raw`[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d+)?`;
+const grammar = new RegExp(
+  String.raw`^(?:${host}/)?${component}(?:/${component})*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$`,
+);
+
+/** Whether this can name an image at all. */
+export const isImageReference = (text: string): boolean => text.length <= 512 && grammar.test(text);
+
 /** Docker's long form of a name: `python` is `docker.io/library/python`. */
 export function canonicalName(name: string): string {
   const [first = '', ...others] = name.split('/');
@@ -44,7 +53,7 @@ export function matchesLocal(image: string, patterns: readonly string[]): boolea
   const { name } = parseImageReference(image);
   return patterns.some((pattern) => {
     const expression = new RegExp(`^${pattern.split('*').map(escapeExpression).join('.*')}$`);
-    return expression.test(image) || expression.test(name);
+    return [image, withTag(image), name].some((each) => expression.test(each));
   });
 }
 

@@ -27,6 +27,8 @@ const tickMs = 50;
 /** After reading this much at once a writer is in full flow: it is not followed event by event. */
 const flowBytes = 64 * 1024;
 const flowPauseMs = 5;
+/** A step that touches its files without writing to its log is looked at less often, not at every touch. */
+const maxFruitless = 20;
 /** How long after the exit file the marker may take while the log stands still. */
 const markerGraceMs = 1000;
 const diskCheckMs = 1000;
@@ -63,6 +65,8 @@ export class StepRun implements RunningStep {
   #killAt = Infinity;
   #stopped: Promise<void> | undefined;
   #ended = false;
+  #abandoned = false;
+  #fruitless = 0;
   #exitSeen: { readonly code: number; readonly at: number; readonly safe: number } | undefined;
   #diskCheckedAt = performance.now();
 
@@ -74,8 +78,14 @@ export class StepRun implements RunningStep {
     this.finished.catch(() => undefined);
   }
 
-  /** Something happened to one of the step's files. */
-  ring(): void {
+  /** Something happened to this file of the out directory. */
+  touched(name: string): void {
+    if (name === `${this.#options.id}.log` || name === `${this.#options.id}.exit`) this.#bell.ring();
+  }
+
+  /** Stops following without an end: another agent process will tell it. */
+  abandon(): void {
+    this.#abandoned = true;
     this.#bell.ring();
   }
 
@@ -89,6 +99,7 @@ export class StepRun implements RunningStep {
     const stopListening = this.#options.link.onLost(() => this.#bell.ring());
     try {
       for (;;) {
+        if (this.#abandoned) return await new Promise<never>(() => undefined);
         const end = await this.#look();
         if (end !== undefined) return await this.#result(end);
       }
@@ -116,8 +127,12 @@ export class StepRun implements RunningStep {
       if (this.#stopping.kind === 'no') this.#stopping = { kind: 'failed', failure: lost };
       return { end: await log.settle(137) };
     }
+    if (read > 0) this.#fruitless = 0;
     if (read >= flowBytes) await sleep(flowPauseMs);
-    else await this.#bell.wait(tickMs);
+    else if (await this.#bell.wait(tickMs)) {
+      this.#fruitless += 1;
+      if (this.#fruitless > maxFruitless) await sleep(flowPauseMs);
+    }
     await this.#checkDisk();
     return undefined;
   }

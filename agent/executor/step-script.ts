@@ -15,6 +15,9 @@ export interface StepPlace {
 }
 
 const shellName = /^[A-Za-z_][A-Za-z0-9_]*$/;
+/** Read-only in a bash that runs as `sh`: exporting one would end the script. */
+const readOnly = new Set(['UID', 'EUID', 'PPID', 'BASHOPTS', 'SHELLOPTS', 'BASH_VERSINFO']);
+const canExport = (name: string): boolean => shellName.test(name) && !readOnly.has(name);
 
 /** Set before the stage's own environment, which may override it. */
 const defaults: Readonly<Record<string, string>> = {
@@ -44,8 +47,8 @@ export function prepareScript(command: StepCommand, place: StepPlace): string {
       );
     }
   }
-  const exported = variables.filter(([name]) => shellName.test(name));
-  const others = variables.filter(([name]) => !shellName.test(name));
+  const exported = variables.filter(([name]) => canExport(name));
+  const others = variables.filter(([name]) => !canExport(name));
   const flags = place.shell.name === 'bash' ? '-eo pipefail' : '-e';
   const workdir = command.workdir === undefined ? place.workspace : `${place.workspace}/${command.workdir}`;
   const prefix =

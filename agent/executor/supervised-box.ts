@@ -4,9 +4,10 @@
  */
 import { randomBytes } from 'node:crypto';
 import { watch, type FSWatcher } from 'node:fs';
-import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rm, writeFile, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sleep } from '../../shared/async/sleep.js';
+import { diskError } from './disk-error.js';
 import { ExecutorError, type RunningStep, type StepCommand, type StepHandle } from './executor.js';
 import { createGuarded, openGuardedLog, readGuarded, type Owner } from './guarded-file.js';
 import { maxEnvBytes, parseStepEnv, type StepEnvironment } from './step-env.js';
@@ -69,8 +70,10 @@ export class SupervisedBox {
       const message = `step ${step.number} cannot be started: ${error instanceof Error ? error.message : String(error)}`;
       throw new ExecutorError({ kind: 'invalid-pipeline', message }, { cause: error });
     }
-    const log = await createGuarded(path('log'), owner);
+    let run: StepRun | undefined;
+    let log: FileHandle | undefined;
     try {
+      log = await createGuarded(path('log'), owner);
       await Promise.all([
         writeFile(join(inDirectory, `${step.number}.sh`), script, { mode: 0o644 }),
         writeFile(join(inDirectory, `step-${step.number}`), command.run, { mode: 0o644 }),
@@ -78,13 +81,31 @@ export class SupervisedBox {
         createGuarded(path('output'), owner).then((file) => file.close()),
         appendFile(this.#options.stepsFile, `${step.id}\n`, { mode: 0o600 }),
       ]);
-      const run = this.#follow(command, step, log);
+      run = this.#follow(command, step, log);
       await this.#options.link.send(stepLine(step));
       return run;
     } catch (error) {
-      if (this.#current === undefined) await log.close();
-      throw error;
+      run?.abandon();
+      this.#current = undefined;
+      await log?.close();
+      // So that it can be started again with the same handle.
+      await this.#forget(step);
+      throw error instanceof ExecutorError ? error : this.#startError(step, error);
     }
+  }
+
+  async #forget(step: StepIdentity): Promise<void> {
+    for (const suffix of ['log', 'env', 'output']) {
+      await rm(join(this.#options.outDirectory, `${step.id}.${suffix}`), { force: true });
+    }
+  }
+
+  #startError(step: StepIdentity, error: unknown): ExecutorError {
+    const message = `step ${step.number} could not be started: ${error instanceof Error ? error.message : String(error)}`;
+    return (
+      diskError(error, this.#options.agent) ??
+      new ExecutorError({ kind: 'internal', message }, { cause: error })
+    );
   }
 
   async resumeStep(command: StepCommand, handle: StepHandle): Promise<RunningStep> {
@@ -94,11 +115,7 @@ export class SupervisedBox {
     if (log === undefined) return this.startStep(command, handle);
     if (!(await this.#wasStarted(step))) {
       await log.close();
-      await Promise.all(
-        ['log', 'env', 'output'].map((suffix) =>
-          rm(join(this.#options.outDirectory, `${step.id}.${suffix}`), { force: true }),
-        ),
-      );
+      await this.#forget(step);
       return this.startStep(command, handle);
     }
     return this.#follow(command, step, log);
@@ -120,11 +137,7 @@ export class SupervisedBox {
     }
   }
 
-  #follow(
-    command: StepCommand,
-    step: StepIdentity,
-    handle: Awaited<ReturnType<typeof createGuarded>>,
-  ): StepRun {
+  #follow(command: StepCommand, step: StepIdentity, handle: FileHandle): StepRun {
     this.#watchOut();
     const { agent, outDirectory, link } = this.#options;
     const log = new FollowedLog({ handle, marker: step.marker, limitBytes: command.logLimitBytes });
@@ -150,7 +163,9 @@ export class SupervisedBox {
   #watchOut(): void {
     if (this.#watcher !== undefined) return;
     try {
-      this.#watcher = watch(this.#options.outDirectory, { persistent: false }, () => this.#current?.ring());
+      this.#watcher = watch(this.#options.outDirectory, { persistent: false }, (_event, name) => {
+        if (name !== null) this.#current?.touched(name);
+      });
       this.#watcher.on('error', () => this.#watcher?.close());
     } catch {
       // See above: 50 ms instead of a few.
@@ -173,6 +188,12 @@ export class SupervisedBox {
       return { variables: {}, problems: ['$GANTRY_ENV was ignored: it is larger than 1 MiB'] };
     }
     return parseStepEnv(content.toString('utf8'));
+  }
+
+  /** Stops following the step that runs; its `finished` never settles. */
+  protected abandon(): void {
+    this.#current?.abandon();
+    this.#current = undefined;
   }
 
   /** Stops watching; called when the box is removed. */

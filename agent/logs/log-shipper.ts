@@ -18,6 +18,8 @@ import type { Sha256 } from '../../shared/model/ids.js';
 export const chunkBytes = 64 * 1024;
 /** 64 chunks on their way: enough for the throughput of one connection, and a bound for the session's memory. */
 export const windowBytes = 64 * chunkBytes;
+/** Read at once: each read is a turn through the thread pool, which costs more than the copy. */
+const readBytes = 8 * chunkBytes;
 /** How long output collects after a chunk was sent: a person does not see the difference. */
 const collectMs = 100;
 /** While collecting: how often to look whether a whole chunk is there. */
@@ -67,6 +69,8 @@ export class LogShipper {
   #announced: number;
   /** The log's exact length, once its step has ended. */
   #end: number | undefined;
+  /** What was read last; a file of a log never changes where it was read. */
+  #read: { readonly offset: number; readonly bytes: Buffer } = { offset: 0, bytes: Buffer.alloc(0) };
   /** Counts links: what was read for a former one is not sent on the next. */
   #link = 0;
   #lastSentAt = -Infinity;
@@ -153,17 +157,15 @@ export class LogShipper {
   }
 
   async #sendOne(available: number): Promise<void> {
-    const { source, sink, now } = this.#options;
+    const { sink, now } = this.#options;
     const link = this.#link;
     const offset = this.#position;
-    const buffer = Buffer.allocUnsafeSlow(Math.min(chunkBytes, available - offset));
-    const got = await source.read(offset, buffer);
-    if (got === 0) return;
-    const bytes = buffer.subarray(0, got);
-    await this.#hashUpTo(offset);
-    if (this.#hashed < offset + got) {
+    const bytes = this.#ahead(offset) ?? (await this.#readAhead(offset, available));
+    if (bytes.length === 0) return;
+    if (this.#hashed < offset) await this.#hashUpTo(offset);
+    if (this.#hashed < offset + bytes.length) {
       this.#hash.update(bytes.subarray(this.#hashed - offset));
-      this.#hashed = offset + got;
+      this.#hashed = offset + bytes.length;
     }
     // A new link or an acknowledgement moved the position while the file was read: these bytes are not next any more.
     if (link !== this.#link || offset !== this.#position) return;
@@ -172,12 +174,28 @@ export class LogShipper {
       await this.#first([this.#wake.promise], (signal) => sink.drained(signal));
       return;
     }
-    this.#position = offset + got;
+    this.#position = offset + bytes.length;
     this.#lastSentAt = performance.now();
     if (this.#position > this.#announced) {
       this.#options.onFirstSent(this.#announced, at);
       this.#announced = this.#position;
     }
+  }
+
+  /** The chunk at `offset`, if it was read together with one before it. */
+  #ahead(offset: number): Buffer | undefined {
+    const start = offset - this.#read.offset;
+    return start >= 0 && start < this.#read.bytes.length
+      ? this.#read.bytes.subarray(start, start + chunkBytes)
+      : undefined;
+  }
+
+  async #readAhead(offset: number, available: number): Promise<Buffer> {
+    // Never written to again once its chunks are with the session, so a new one each time.
+    const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, available - offset));
+    const got = await this.#options.source.read(offset, buffer);
+    this.#read = { offset, bytes: buffer.subarray(0, got) };
+    return buffer.subarray(0, Math.min(got, chunkBytes));
   }
 
   /** Hashes what an earlier process sent, or what was acknowledged beyond the position. */

@@ -49,6 +49,8 @@ const refusals: ReadonlySet<number> = new Set([
   status.INVALID_ARGUMENT,
   status.UNIMPLEMENTED,
 ]);
+/** A link that was up so long begins with short waits again; one that breaks at each message does not. */
+const settledMs = 5_000;
 /** Connected but no welcome: a coordinator that is starting, or stuck. */
 const welcomeMs = 15_000;
 
@@ -111,12 +113,14 @@ export function openLink(options: {
 
   const keep = async (): Promise<void> => {
     for (let failures = 0; ; failures++) {
+      const openedAt = performance.now();
       const { wasUp, error } = await live();
       if (closing.signal.aborted) return;
-      if (wasUp) failures = 0;
+      if (wasUp && performance.now() - openedAt > settledMs) failures = 0;
       const details = isServiceError(error) ? error.details : (error?.message ?? 'the coordinator ended it');
       if (wasUp || failures === 0) log.warn({ reason: details }, 'the link broke; opening it again');
-      const how = isServiceError(error) ? turnedAway(error.code) : undefined;
+      // A stream that was welcome and then ended for a message on it is opened again: that is no word about the agent.
+      const how = !wasUp && isServiceError(error) ? turnedAway(error.code) : undefined;
       if (how !== undefined) await handlers.turnedAway(how, details);
       await sleep(backoffMs(backoff, failures, Math.random()), closing.signal);
     }

@@ -142,6 +142,8 @@ export class Attempt {
       if (end.report.kind === 'AttemptFinished') this.#listener.onReported(this, end.report.failure);
       await context.outbox.whenAcknowledged(end.n, stop.alive);
       await this.#removeBox();
+      // The bulk of the disk space; should storage be away, only the logs wait for it.
+      if (context.record.state.slot) await tools.workspaces.discardWorkspace(this.ref);
       await this.#archive();
     } catch (error) {
       if (stop.reason?.kind === 'handed-over') {

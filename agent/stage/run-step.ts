@@ -42,13 +42,18 @@ export async function runStep(
     tools.log.warn({ attempt: context.key, step: step.number, err: error }, 'the step could not be run');
   }
   const durationMs = Math.round(performance.now() - startedAt);
-  if (result?.incomplete !== undefined) {
-    tools.log.warn({ attempt: context.key, step: step.number }, result.incomplete);
-    tools.session.progress({ ref: context.ref, token: context.token, activity: result.incomplete });
+  for (const note of result === undefined ? [] : notesOf(result)) {
+    tools.log.warn({ attempt: context.key, step: step.number }, note);
+    tools.session.progress({ ref: context.ref, token: context.token, activity: `step ${step.number}: ${note}` });
   }
   await reportEnd(context, step.number, { result, failure, durationMs });
   return failure;
 }
+
+const notesOf = ({ incomplete, notes }: StepResult): readonly string[] => [
+  ...(incomplete === undefined ? [] : [incomplete]),
+  ...(notes ?? []),
+];
 
 /** The step that ran when its box was lost has ended with that. */
 export async function reportLostStep(context: AttemptContext, failure: Failure): Promise<void> {

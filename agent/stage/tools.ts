@@ -59,6 +59,8 @@ export interface Workspaces {
   create(ref: AttemptRef): Promise<SlotDirectories>;
   /** Where the slot of that attempt is. */
   at(ref: AttemptRef): SlotDirectories;
+  /** Throws away the workspace alone; the logs beside it stay until they are archived. Idempotent. */
+  discardWorkspace(ref: AttemptRef): Promise<void>;
   /** Moves the slot out of the way at once and deletes it in the background. Idempotent. */
   discard(ref: AttemptRef): Promise<void>;
   /** Fills the workspace with the commit. Hostile code has not run in it yet. */

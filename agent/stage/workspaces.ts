@@ -1,7 +1,7 @@
 /** Workspaces as the recipe wants them, out of slots, mirrors and checkouts. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { rm } from 'node:fs/promises';
+import { chmod, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Transfer } from '../../shared/blob/transfer.js';
 import type { Source } from '../../shared/model/pipeline.js';
@@ -22,8 +22,14 @@ export interface WorkspacesOptions {
 export function createWorkspaces(options: WorkspacesOptions): Workspaces {
   const { slots, mirror, place } = options;
   return {
-    create: (ref) => slots.create(ref),
+    create: async (ref) => {
+      const slot = await slots.create(ref);
+      // A step that drops to another user must get in. The slot around it stays closed to the rest of the machine.
+      await chmod(slot.workspace, 0o755);
+      return slot;
+    },
     at: (ref) => slots.slotOf(ref),
+    discardWorkspace: (ref) => slots.discard(slots.slotOf(ref).workspace),
     discard: (ref) => slots.discard(slots.slotOf(ref).root),
     checkout: async (request, signal) => {
       const { source, facts, slot, onProgress } = request;

@@ -24,13 +24,15 @@ const variables: ReadonlyMap<string, string> = new Map([
   ['tag', 'GANTRY_TAG'],
   ['commit', 'GANTRY_COMMIT'],
   ['author', 'GANTRY_AUTHOR'],
-  ['title', 'GANTRY_TITLE'],
-  ['message', 'GANTRY_TITLE'],
+  ['message', 'GANTRY_MESSAGE'],
+  ['title', 'GANTRY_MESSAGE'],
+  ['by', 'GANTRY_BY'],
   ['project', 'GANTRY_PROJECT'],
   ['run', 'GANTRY_RUN'],
   // The names that people bring along.
   ['github.ref_name', 'GANTRY_BRANCH'],
   ['github.head_ref', 'GANTRY_BRANCH'],
+  ['github.workspace', 'GANTRY_WORKSPACE'],
   ['github.sha', 'GANTRY_COMMIT'],
   ['github.actor', 'GANTRY_AUTHOR'],
   ['github.event_name', 'GANTRY_EVENT'],
@@ -126,5 +128,7 @@ function refuse(name: string, range: Range, { findings, use }: Expanding): void 
 }
 
 function variableFor(name: string): string | undefined {
+  const input = /^inputs\.([A-Za-z0-9_-]+)$/.exec(name)?.[1];
+  if (input !== undefined) return `GANTRY_INPUT_${input.toUpperCase().replaceAll('-', '_')}`;
   return /^env\.([A-Za-z_][A-Za-z0-9_]*)$/.exec(name)?.[1] ?? variables.get(name);
 }

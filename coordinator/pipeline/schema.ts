@@ -28,8 +28,8 @@ const says = (message: (input: string) => string) => ({
 
 /** `include` and `exclude` are kept for what they mean elsewhere. */
 export const axisPattern = /^(?!(?:in|ex)clude$)[A-Za-z_][A-Za-z0-9_]{0,63}$/;
-/** The environment of a step; names with `GANTRY_` are the run's facts. */
-export const envNamePattern = /^(?!GANTRY_)[A-Za-z_][A-Za-z0-9_]*$/;
+/** The environment of a step; `GANTRY` and names with `GANTRY_` are the run's facts. */
+export const envNamePattern = /^(?!GANTRY(?:_|$))[A-Za-z_][A-Za-z0-9_]*$/;
 
 const name = (what: string) =>
   z.string().regex(
@@ -58,7 +58,7 @@ const env = z
     z.string().regex(
       envNamePattern,
       says((input) =>
-        input.startsWith('GANTRY_')
+        /^GANTRY(?:_|$)/.test(input)
           ? `${quoted(input)} is reserved: names with \`GANTRY_\` are set by Gantry`
           : `${quoted(input)} cannot be the name of a variable: letters, digits and \`_\`, not beginning with a digit`,
       ),

@@ -2,8 +2,33 @@ import { mkdir, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errorCode } from './errors.js';
 
-/** A rename survives a power failure only once the directory is synced as well. */
-export async function syncDirectory(path: string): Promise<void> {
+/** Syncs that have not begun, by path: whoever comes before one begins is covered by it. */
+const upcoming = new Map<string, Promise<void>>();
+const running = new Map<string, Promise<void>>();
+
+/**
+ * A rename survives a power failure only once the directory is synced as well. Calls for one directory share syncs: of many puts at once
+ * into it, each waits for at most two.
+ */
+export function syncDirectory(path: string): Promise<void> {
+  const shared = upcoming.get(path);
+  if (shared !== undefined) return shared;
+  const before = running.get(path) ?? Promise.resolve();
+  const mine = before
+    .catch(() => undefined) // told to those who waited for it
+    .then(() => {
+      upcoming.delete(path);
+      running.set(path, mine);
+      return syncNow(path);
+    })
+    .finally(() => {
+      if (running.get(path) === mine) running.delete(path);
+    });
+  upcoming.set(path, mine);
+  return mine;
+}
+
+async function syncNow(path: string): Promise<void> {
   const directory = await open(path, 'r');
   try {
     await directory.sync();

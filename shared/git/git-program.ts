@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { StderrReader, type GitProgress } from './git-progress.js';
 
@@ -114,12 +114,10 @@ export async function runGit(command: GitCommand): Promise<GitOutput> {
   feed(child.stdin, command.input);
 
   try {
-    const [exitCode, signal] = (await Promise.race([
-      once(child, 'close'),
-      once(child, 'error').then((error: unknown[]) => {
-        throw new GitError({ kind: 'git-missing', message: String(error[0]) }, subcommand);
-      }),
-    ])) as [number | null, NodeJS.Signals | null]; // the arguments of `close`
+    const { exitCode, signal } = await ended(child).catch((error: unknown) => {
+      const message = error instanceof Error ? error.message : String(error);
+      throw new GitError({ kind: 'git-missing', message: startFailure(message, command.cwd) }, subcommand);
+    });
     command.signal?.throwIfAborted();
     if (ending === 'output-limit') throw new GitError({ kind: 'output-limit', limitBytes }, subcommand);
     const said = stderr.text();
@@ -154,6 +152,20 @@ export async function gitAnswers(command: GitCommand): Promise<boolean> {
   }
 }
 
+function ended(child: ChildProcess): Promise<{ exitCode: number | null; signal: NodeJS.Signals | null }> {
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    // Not `exit`: what was written may still be on its way.
+    child.once('close', (exitCode, signal) => resolve({ exitCode, signal }));
+  });
+}
+
+/** The system says the same of a program and of a directory that is not there. */
+const startFailure = (message: string, cwd: string | undefined): string =>
+  cwd === undefined || existsSync(cwd)
+    ? `${message}: install git on this machine`
+    : `${message}: there is no directory ${cwd}`;
+
 function feed(stdin: NodeJS.WritableStream, input: GitCommand['input']): void {
   // git may end before it has read everything (EPIPE); its exit code says what that means.
   stdin.on('error', () => undefined);
@@ -168,7 +180,7 @@ function feed(stdin: NodeJS.WritableStream, input: GitCommand['input']): void {
 function describe(failure: GitFailure, subcommand: string): string {
   switch (failure.kind) {
     case 'git-missing':
-      return `git could not be started (${failure.message}): install git on this machine`;
+      return `git could not be started: ${failure.message}`;
     case 'exit':
       return `git ${subcommand} ended with code ${failure.exitCode}${said(failure.stderr)}`;
     case 'killed':

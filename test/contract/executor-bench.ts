@@ -61,6 +61,12 @@ export interface Limits {
   readonly pids: number;
 }
 
+export interface BenchOptions {
+  readonly limits?: Limits;
+  /** Of the daemon; the usual one without. */
+  readonly socketPath?: string;
+}
+
 export interface OpenOptions {
   readonly image?: TestImage;
   readonly user?: string;
@@ -96,34 +102,36 @@ export class Workbench {
   readonly dataDirectory: string;
   executor: Executor;
   readonly #limits: Limits;
+  readonly #socketPath: string | undefined;
   readonly #opened: Box[] = [];
 
-  private constructor(kind: Kind, agent: AgentId, dataDirectory: string, limits: Limits) {
+  private constructor(kind: Kind, agent: AgentId, dataDirectory: string, options: BenchOptions) {
     this.kind = kind;
     this.agent = agent;
     this.dataDirectory = dataDirectory;
-    this.#limits = limits;
+    this.#limits = options.limits ?? { pids: 200 };
+    this.#socketPath = options.socketPath;
     this.executor = this.newExecutor();
   }
 
-  static async open(kind: Kind, limits: Limits = { pids: 200 }): Promise<Workbench> {
+  static async open(kind: Kind, options: BenchOptions = {}): Promise<Workbench> {
     const dataDirectory = await mkdtemp(join(tmpdir(), 'gantry-executor-'));
-    return new Workbench(kind, must(parseAgentId(random16())), dataDirectory, limits);
+    return new Workbench(kind, must(parseAgentId(random16())), dataDirectory, options);
   }
 
   /** As another process of the same agent would have it. */
   newExecutor(): Executor {
     const { agent: agentId, dataDirectory } = this;
     const log = pino({ level: 'silent' });
-    return this.kind.name === 'docker'
-      ? createDockerExecutor({
-          agentId,
-          dataDirectory,
-          localImages: ['gantry-test/*'],
-          limits: this.#limits,
-          log,
-        })
-      : createHostExecutor({ agentId, dataDirectory, log, ignoreImage: false });
+    if (this.kind.name === 'host') return createHostExecutor({ agentId, dataDirectory, log, ignoreImage: false });
+    return createDockerExecutor({
+      agentId,
+      dataDirectory,
+      localImages: ['gantry-test/*'],
+      limits: this.#limits,
+      log,
+      ...(this.#socketPath === undefined ? {} : { docker: { socketPath: this.#socketPath } }),
+    });
   }
 
   async spec(options: OpenOptions = {}): Promise<BoxSpec> {

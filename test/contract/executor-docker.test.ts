@@ -1,6 +1,7 @@
 /** What only containers have: images, users, limits, isolation, services, adoption, and the daemon's absence. */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -27,10 +28,10 @@ const kind = kinds[0]!;
 const exited = (exitCode: number) => ({ kind: 'exited', exitCode });
 
 /** One bench per group, so that limits can differ; its accounts are checked after every test. */
-function workbench(limits?: Parameters<typeof Workbench.open>[1]): () => Workbench {
+function workbench(options?: Parameters<typeof Workbench.open>[1]): () => Workbench {
   let bench: Workbench | undefined;
   beforeAll(async () => {
-    bench = await Workbench.open(kind, limits);
+    bench = await Workbench.open(kind, options);
   });
   afterEach(() => bench?.expectNothingLeft());
   afterAll(() => bench?.close());
@@ -102,7 +103,7 @@ describe('images', () => {
 
 describe('limits', () => {
   const memoryBytes = 64 * 1024 * 1024;
-  const bench = workbench({ pids: 30, memoryBytes });
+  const bench = workbench({ limits: { pids: 30, memoryBytes } });
 
   test('a step killed for memory is told so; a later failure is its own', async () => {
     const { box } = await bench().box();
@@ -444,6 +445,83 @@ describe('adoption', () => {
     await other.close();
   });
 });
+
+describe('the connection to the daemon', () => {
+  test('may be lost: the step does not notice, and the next one runs', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'gantry-proxy-'));
+    const socketPath = join(directory, 'docker.sock');
+    const proxy = new Proxy(socketPath);
+    await proxy.open();
+    const bench = await Workbench.open(kind, { socketPath });
+    const { box } = await bench.box();
+    const running = await start(box, command(1, 'echo one; while [ ! -e go ]; do sleep 0.05; done; echo two; exit 3'));
+    await untilLogged(running, 'one\n');
+    await proxy.close();
+    // Longer than it takes to notice; what the agent wants of the daemon meanwhile waits for it.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    await proxy.open();
+    await writeFile(join(bench.dataDirectory, (await readdir(bench.dataDirectory))[0]!, 'workspace', 'go'), '');
+    const { result, text } = await ended(running);
+    expect(result.exit).toEqual(exited(3));
+    expect(text).toBe('one\ntwo\n');
+    expect((await ran(box, command(2, 'echo next'))).text).toBe('next\n');
+    await bench.expectNothingLeft();
+    await bench.close();
+    await proxy.close();
+    await rm(directory, { recursive: true });
+  });
+
+  test('a network that was removed while no box was on it is made again', async () => {
+    const bench = await Workbench.open(kind);
+    await (await bench.box()).box.remove();
+    for (const { Id } of await docker.listNetworks({ filters: { label: [`gantry.agent=${bench.agent}`] } })) {
+      await docker.getNetwork(Id).remove();
+    }
+    const { box } = await bench.box();
+    expect((await ran(box, command(1, 'echo fine'))).text).toBe('fine\n');
+    await bench.expectNothingLeft();
+    await bench.close();
+  });
+});
+
+/** A way to the daemon that can be cut. */
+class Proxy {
+  readonly #path: string;
+  #server: Server | undefined;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async open(): Promise<void> {
+    const server = createServer((near) => {
+      const far = connect('/var/run/docker.sock');
+      for (const socket of [near, far]) {
+        this.#sockets.add(socket);
+        socket.on('error', () => undefined);
+        socket.on('close', () => {
+          this.#sockets.delete(socket);
+          near.destroy();
+          far.destroy();
+        });
+      }
+      near.pipe(far);
+      far.pipe(near);
+    });
+    this.#server = server;
+    await new Promise<void>((resolve) => server.listen(this.#path, resolve));
+  }
+
+  async close(): Promise<void> {
+    const server = this.#server;
+    if (server === undefined) return;
+    this.#server = undefined;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    for (const socket of this.#sockets) socket.destroy();
+    await closed;
+  }
+}
 
 describe('what is not there', () => {
   test('a missing daemon is told with the remedy', async () => {

@@ -13,7 +13,7 @@ import { runId } from '../support/ids.js';
 
 /** Writers of one empty journal. */
 interface Bench {
-  open(): Promise<Journal>;
+  readonly open: () => Promise<Journal>;
 }
 
 let server: NatsServer;

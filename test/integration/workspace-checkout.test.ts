@@ -9,6 +9,7 @@ import { bundleTree } from '../../coordinator/source/bundle-tree.js';
 import { CheckoutError } from '../../shared/git/checkout-failure.js';
 import type { CommitId } from '../../shared/model/ids.js';
 import type { Source } from '../../shared/model/pipeline.js';
+import { eventually } from '../support/eventually.js';
 import { serveGit, type GitHttp } from '../support/git-http.js';
 import { commitIdOf, git, snapshot, temporaryDirectory, TestRepository } from '../support/repositories.js';
 
@@ -238,19 +239,22 @@ describe('a commit of a remote', () => {
     }
   });
 
-  test('with a link where a directory is expected does not write through it', async () => {
+  test('with a link and a directory of one name does not write through the link', async () => {
     await origin.history(1);
     const outside = path.join(directory, 'outside');
     await mkdir(outside);
-    const link = (await execute('git', ['hash-object', '-w', '--stdin'], outside)).trim();
+    await writeFile(path.join(directory, 'target'), outside);
+    const link = await origin.git('hash-object', '-w', path.join(directory, 'target'));
     const blob = await origin.git('hash-object', '-w', 'history.txt');
     const below = await makeTree(`100644 blob ${blob}\towned`);
-    const tree = await makeTree(`120000 blob ${link}\tA\n040000 tree ${below}\ta\n040000 tree ${below}\tb`);
+    const tree = await makeTree(`120000 blob ${link}\ta\n040000 tree ${below}\ta`);
     const commit = commitIdOf(await origin.git('commit-tree', '-m', 'x', tree));
     await origin.git('update-ref', 'refs/heads/x', commit);
-    const workspace = await workspaceOf(sourceOf(commit, 'refs/heads/x'));
+    // Whether git takes such a tree is its own affair.
+    await workspaceOf(sourceOf(commit, 'refs/heads/x')).catch((error: unknown) => {
+      expect(error).toBeInstanceOf(CheckoutError);
+    });
     expect(await readdir(outside)).toEqual([]);
-    expect(await readdir(workspace)).toContain('A');
   });
 
   test('works for user 1000 as for root, mounted anywhere', async () => {
@@ -343,7 +347,7 @@ describe('a mirror', () => {
     const cancel = new AbortController();
     const source = sourceOf(head!, 'refs/heads/main', `${hanging.url}/origin`);
     const begun = workspaceOf(source, { signal: cancel.signal });
-    while (hanging.requests.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await eventually('git asked the server', () => hanging.requests.length > 0);
     const reason = new Error('not wanted any more');
     cancel.abort(reason);
     await expect(begun).rejects.toBe(reason);

@@ -61,6 +61,10 @@ export class AgentWorld {
           return slot;
         },
         at,
+        discardWorkspace: async (ref) => {
+          await trace.enter('discard workspace');
+          await rm(at(ref).workspace, { recursive: true, force: true });
+        },
         discard: async (ref) => {
           await trace.enter('discard slot');
           await rm(at(ref).root, { recursive: true, force: true });

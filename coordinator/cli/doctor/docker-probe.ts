@@ -15,10 +15,8 @@ export type DockerProbe =
 export async function probeDocker(timeoutMs = 5000): Promise<DockerProbe> {
   try {
     const docker = new Docker({ timeout: timeoutMs });
-    const [version, info]: [Docker.DockerVersion, unknown] = await Promise.all([
-      docker.version(),
-      docker.info(),
-    ]);
+    const version = await docker.version();
+    const info: unknown = await docker.info();
     return {
       kind: 'answers',
       version: version.Version,

@@ -17,6 +17,8 @@ export interface DaemonSpec {
   readonly program: string;
   readonly args: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** More environment, made for each start: tokens that end. */
+  readonly secrets: () => Readonly<Record<string, string>>;
   /** Of all that makes a running one the right one. */
   readonly digest: string;
   /** SIGTERMs until it goes: agents want two, the first only hands over. */
@@ -90,7 +92,7 @@ export class Daemon {
     const log = openLog(this.logs, this.spec.name);
     try {
       const child = spawn(this.spec.program, this.spec.args, {
-        env: this.spec.env,
+        env: { ...this.spec.env, ...this.spec.secrets() },
         // A session of its own: Ctrl-C on the terminal is for `up`, which stops all in order.
         detached: true,
         stdio: ['ignore', log, log],

@@ -41,7 +41,7 @@ const beforeSteps = [
 ];
 const inSteps = ['startStep 1', 'prepareStep 2', 'startStep 2'];
 const afterSteps = ['freeze', 'store artifact-1'];
-const afterEnd = ['remove', 'presign put-log', 'putFile', 'putBytes', 'discard slot'];
+const afterEnd = ['remove', 'discard workspace', 'presign put-log', 'putFile', 'putBytes', 'discard slot'];
 
 /** Begins the stage and stops it at the call; the returned function lets it go on. */
 async function heldAt(call: string): Promise<{ readonly agent: Agent; readonly release: () => void }> {

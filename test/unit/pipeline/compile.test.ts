@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { outlineOf } from '../../../coordinator/pipeline/outline.js';
-import { compiled, messages } from './compiled.js';
+import { compiled, messages, said } from './compiled.js';
 
 describe('a compiled pipeline', () => {
   it('has every value complete', () => {
@@ -227,6 +227,18 @@ stages:
     const command = "docker inspect -f '{{.Id}}' ${X} $${Y} {% x %}";
     const [stage] = compiled(`stages:\n  a:\n    steps:\n      - run: |\n          ${command}\n`);
     expect(stage?.steps[0]?.run).toBe(`${command}\n`);
+  });
+
+  it.each([
+    ['branch', '$GANTRY_BRANCH'],
+    ['message', '$GANTRY_MESSAGE'],
+    ['inputs.deploy-to', '$GANTRY_INPUT_DEPLOY_TO'],
+    ['github.sha', '$GANTRY_COMMIT'],
+    ['env.HOME', '$HOME'],
+  ])('refuses to splice `%s` into a command, and names %s', (fact, variable) => {
+    const shown = said(`stages: { a: { steps: ['echo \${{ ${fact} }}'] } }`);
+    expect(shown).toContain(`error: \`${fact}\` cannot be put into a command`);
+    expect(shown).toContain(`help: write "${variable}"`);
   });
 
   it('does not take names that every object has for keys', () => {

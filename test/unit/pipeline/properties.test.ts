@@ -123,7 +123,7 @@ describe('any text', () => {
     const broken = fc
       .tuple(fc.integer({ min: 0, max: sample.length }), fc.nat(12), piece)
       .map(([at, removed, inserted]) => sample.slice(0, at) + inserted + sample.slice(at + removed));
-    fc.assert(fc.property(broken, holdsFor), { numRuns: 1500 });
+    fc.assert(fc.property(broken, holdsFor), { numRuns: 500 });
   }, 60_000);
 });
 
