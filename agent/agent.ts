@@ -26,6 +26,8 @@ export interface AgentOptions {
   readonly version: string;
   /** Whoever ends everything sends the second signal this soon after the first. */
   readonly secondSignalMs: number;
+  /** How often an executor that failed is asked whether it works again. */
+  readonly probeMs: number;
   readonly disk: { readonly reason: string | undefined; check(): Promise<string | undefined> };
   /** Projects whose mirror is here, newest first. */
   readonly mirrors: () => readonly string[];
@@ -37,8 +39,6 @@ export interface AgentOptions {
 
 /** How often free space is looked at while nothing happens. */
 const diskCheckMs = 10_000;
-/** How often an executor that failed is asked whether it works again. */
-const probeMs = 5_000;
 /** How long ending everything may take: grace of the steps, last logs and reports. */
 const endAllMs = 20_000;
 const maxMirrors = 50;
@@ -70,11 +70,12 @@ export class Agent {
   /** Resolves when the coordinator knows this agent; throws when this machine cannot run stages or the coordinator refuses. */
   async start(signal: AbortSignal): Promise<void> {
     const { executor, settings } = this.#options.tools;
-    await executor.check();
-    await this.#adopt(await loadRecords(settings.attemptsDirectory));
-    await this.#options.disk.check();
+    const boxes = await this.#adopt(await loadRecords(settings.attemptsDirectory));
     // What was adopted goes on whether or not the coordinator can be reached.
     for (const attempt of this.#attempts.values()) this.#launch(attempt);
+    // Checking takes long on a busy machine. Where boxes run it works, and they must be named in a heartbeat soon.
+    if (boxes === 0) await executor.check();
+    await this.#options.disk.check();
     void this.#watchDisk();
     await this.#session.start(this.#handlers(), signal);
   }
@@ -125,7 +126,8 @@ export class Agent {
     await this.#options.tools.executor.sweep(new Set());
   }
 
-  async #adopt(records: readonly AttemptRecord[]): Promise<void> {
+  /** Returns how many boxes were taken over. */
+  async #adopt(records: readonly AttemptRecord[]): Promise<number> {
     const { tools } = this.#options;
     const adopted = new Set<string>();
     for (const record of records) {
@@ -136,6 +138,7 @@ export class Agent {
     if (records.length > 0) tools.log.info({ attempts: records.length, boxes: adopted.size }, 'adopted');
     await tools.executor.sweep(adopted);
     await this.#options.sweepSlots(new Set([...this.#attempts.values()].map(({ ref }) => attemptName(ref))));
+    return adopted.size;
   }
 
   #handlers(): SessionHandlers {
@@ -291,7 +294,7 @@ export class Agent {
         } catch (error) {
           log.warn({ err: error }, `the ${executor.kind} executor does not work`);
           this.#session.heartbeatNow();
-          await pause(probeMs, undefined, { signal: this.#background.signal });
+          await pause(this.#options.probeMs, undefined, { signal: this.#background.signal });
         }
       }
       this.#executorTrouble = undefined;

@@ -29,6 +29,8 @@ type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
 const graceMs = 10_000;
 /** `gantry down` sends its second SIGTERM a moment after the first; a handover may wait so long. */
 const secondSignalMs = 1_000;
+/** How often an executor that failed is asked whether it works again. */
+const probeMs = 5_000;
 
 async function main(argv: readonly string[]): Promise<ExitCode> {
   const version = gantryVersion();
@@ -115,6 +117,7 @@ async function serve(config: AgentConfig, version: string, log: Logger, signals:
     slots: config.slots,
     version,
     secondSignalMs,
+    probeMs,
     disk: new Disk({
       directory: dataDirectory,
       minFreeBytes: config.minFreeBytes,
@@ -156,4 +159,5 @@ function createExecutor(config: AgentConfig, identity: Identity, log: Logger): E
   });
 }
 
-process.exitCode = await main(process.argv.slice(2));
+// Whatever still waits somewhere (a step that was left running is followed by timers) belongs to the next process.
+process.exit(await main(process.argv.slice(2)));

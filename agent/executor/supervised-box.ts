@@ -32,7 +32,7 @@ export interface SupervisedBoxOptions {
 }
 
 /** How long after a restart a step must show a sign of having been started. */
-const startedGraceMs = 1000;
+const startedGraceMs = 5000;
 
 export class SupervisedBox {
   readonly shell: string;
@@ -79,8 +79,8 @@ export class SupervisedBox {
         writeFile(join(inDirectory, `step-${step.number}`), command.run, { mode: 0o644 }),
         createGuarded(path('env'), owner).then((file) => file.close()),
         createGuarded(path('output'), owner).then((file) => file.close()),
-        appendFile(this.#options.stepsFile, `${step.id}\n`, { mode: 0o600 }),
       ]);
+      await appendFile(this.#options.stepsFile, `${step.id}\n`, { mode: 0o600 });
       run = this.#follow(command, step, log);
       await this.#options.link.send(stepLine(step));
       return run;
@@ -110,19 +110,24 @@ export class SupervisedBox {
 
   async resumeStep(command: StepCommand, handle: StepHandle): Promise<RunningStep> {
     const step = parseHandle(handle);
-    const log = await openGuardedLog(join(this.#options.outDirectory, `${step.id}.log`));
-    // The log is made before the supervisor hears of the step: without it the step was certainly not started.
-    if (log === undefined) return this.startStep(command, handle);
-    if (!(await this.#wasStarted(step))) {
-      await log.close();
+    // Written down before the supervisor hears of it: what is not in there was certainly not started.
+    if (!(await this.#knownSteps()).includes(step.id)) {
       await this.#forget(step);
       return this.startStep(command, handle);
     }
-    return this.#follow(command, step, log);
+    const log = await openGuardedLog(join(this.#options.outDirectory, `${step.id}.log`));
+    if (log === undefined) {
+      const message = `step ${step.number} removed its own log while the agent was away`;
+      throw new ExecutorError({ kind: 'box-broken', message });
+    }
+    if (await this.#showsSigns(step)) return this.#follow(command, step, log);
+    // It may be in the supervisor's stdin or not; running it a second time is the one thing that must not happen.
+    await log.close();
+    const message = `the agent was stopped in the moment in which it started step ${step.number}: whether it ran is not known`;
+    throw new ExecutorError({ kind: 'box-broken', message });
   }
 
-  /** The agent may have died between making the log and sending the line. */
-  async #wasStarted(step: StepIdentity): Promise<boolean> {
+  async #showsSigns(step: StepIdentity): Promise<boolean> {
     const { outDirectory, link } = this.#options;
     const deadline = performance.now() + startedGraceMs;
     for (;;) {
@@ -173,12 +178,15 @@ export class SupervisedBox {
   }
 
   async readEnv(): Promise<Readonly<Record<string, string>>> {
-    const ids = await readFile(this.#options.stepsFile, 'utf8').catch(() => '');
     const merged: Record<string, string> = {};
-    for (const id of ids.split('\n').filter((line) => line !== '')) {
-      Object.assign(merged, (await this.#envOf(id)).variables);
-    }
+    for (const id of await this.#knownSteps()) Object.assign(merged, (await this.#envOf(id)).variables);
     return merged;
+  }
+
+  /** Ids of the steps that were started, or were about to be, in their order. */
+  async #knownSteps(): Promise<readonly string[]> {
+    const text = await readFile(this.#options.stepsFile, 'utf8').catch(() => '');
+    return text.split('\n').filter((line) => line !== '');
   }
 
   async #envOf(id: string): Promise<StepEnvironment> {

@@ -68,9 +68,10 @@ export class StopSwitch {
     if (this.#reason !== undefined && levels[this.#reason.kind] >= level) return false;
     this.#reason = reason;
     const stopped = new Stopped(reason);
-    this.#wanted.abort(stopped);
-    if (level >= 2) this.#keeping.abort(stopped);
+    // The farthest first: who hears of `wanted` looks at `alive` to know how far it goes, and aborting calls at once.
     if (level >= 3) this.#alive.abort(stopped);
+    if (level >= 2) this.#keeping.abort(stopped);
+    this.#wanted.abort(stopped);
     return true;
   }
 }

@@ -90,10 +90,16 @@ export class FilePlacer {
       },
     );
     const directory = await parent.enter(name);
-    if (made && this.owner !== undefined) {
-      await changeOwner(directory.fd, this.owner.uid, this.owner.gid);
+    if (!made) return directory;
+    try {
+      // Whatever the agent's umask is: other users in the box may have to get through.
+      await changeMode(directory.fd, 0o755);
+      if (this.owner !== undefined) await changeOwner(directory.fd, this.owner.uid, this.owner.gid);
+      return directory;
+    } catch (error) {
+      await directory.close();
+      throw error;
     }
-    return directory;
   }
 }
 

@@ -234,7 +234,7 @@ function unreachable(
   const why =
     code === status.DEADLINE_EXCEEDED
       ? 'no answer in time'
-      : (/(connect E\w+ \S+|[A-Z]{4,}[^.]*)/.exec(details)?.[1] ?? details);
+      : (/connect E[A-Z]+ \S*[^\s.]|E[A-Z]{3,} \S+/.exec(details)?.[0] ?? details);
   const remedies = [
     from === 'the default address' || /^(127\.|localhost|\[::1\])/.test(address)
       ? 'start one with `gantry up` (everything on this machine) or `gantry coordinator`'

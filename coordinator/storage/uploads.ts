@@ -210,11 +210,11 @@ export class Uploads {
     listed: readonly { readonly part: number; readonly etag: string }[],
   ): Promise<readonly Part[]> {
     if (listed.length === 0) throw new S3Error('MalformedXML', 'an object needs at least one part');
+    if (listed.some(({ part }, index) => index > 0 && part <= (listed[index - 1]?.part ?? 0))) {
+      throw new S3Error('InvalidPartOrder', 'parts must be listed in ascending order');
+    }
     const parts: Part[] = [];
     for (const [index, { part, etag }] of listed.entries()) {
-      if (index > 0 && part <= (listed[index - 1]?.part ?? 0)) {
-        throw new S3Error('InvalidPartOrder', 'parts must be listed in ascending order');
-      }
       const record = await this.#readPart(id, part);
       if (record?.etag !== etag.replaceAll('"', '')) {
         throw new S3Error('InvalidPart', `part ${part} was not uploaded, or has another ETag`, {

@@ -107,6 +107,8 @@ class Delivery {
   #heardAt = performance.now();
   /** Messages the server may still send without being asked again. */
   #credit = 0;
+  /** The same in all replies of one consumer; 0: no message yet. */
+  #numbersAt = 0;
   #wake = deferred<undefined>();
 
   constructor(options: ReadOptions, from: number) {
@@ -203,11 +205,13 @@ class Delivery {
 
   #onMessage(message: Msg): void {
     this.#heardAt = performance.now();
-    const place = message.reply === undefined ? undefined : placeOf(message.reply);
-    if (place === undefined) {
+    const { reply } = message;
+    if (reply?.startsWith('$JS.ACK.') !== true) {
       this.#onStatus(message);
       return;
     }
+    this.#numbersAt ||= numbersAt(reply);
+    const place = placeAt(reply, this.#numbersAt);
     if (this.#ended !== undefined) return;
     if (place.delivered !== this.#delivered + 1) {
       this.#end('broken');
@@ -250,14 +254,27 @@ class Delivery {
   }
 }
 
-/** `$JS.ACK.[domain.account.]stream.consumer.tries.sequence.delivered.time.pending[.token]` */
-function placeOf(
-  reply: string,
-): { readonly sequence: number; readonly delivered: number; readonly pending: number } | undefined {
-  if (!reply.startsWith('$JS.ACK.')) return undefined;
+interface Place {
+  readonly sequence: number;
+  readonly delivered: number;
+  readonly pending: number;
+}
+
+/** Where the numbers begin in `$JS.ACK.[domain.account.]stream.consumer.tries.sequence.delivered.time.pending[.token]` */
+function numbersAt(reply: string): number {
   const parts = reply.split('.');
-  const first = parts.length >= 11 ? 7 : 5;
-  const [sequence, delivered, , pending] = parts.slice(first).map(Number);
-  if (sequence === undefined || delivered === undefined || pending === undefined) return undefined;
+  return parts.slice(0, parts.length >= 11 ? 6 : 4).join('.').length + 1;
+}
+
+/** Digit by digit: splitting and converting took a tenth of a replay's time. */
+function placeAt(reply: string, start: number): Place {
+  const numbers = [0, 0, 0, 0, 0];
+  let field = 0;
+  for (let index = start; index < reply.length && field < numbers.length; index++) {
+    const digit = reply.charCodeAt(index) - 48;
+    if (digit < 0 || digit > 9) field++;
+    else numbers[field] = (numbers[field] ?? 0) * 10 + digit;
+  }
+  const [, sequence = 0, delivered = 0, , pending = 0] = numbers;
   return { sequence, delivered, pending };
 }

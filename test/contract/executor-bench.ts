@@ -123,7 +123,8 @@ export class Workbench {
   newExecutor(): Executor {
     const { agent: agentId, dataDirectory } = this;
     const log = pino({ level: 'silent' });
-    if (this.kind.name === 'host') return createHostExecutor({ agentId, dataDirectory, log, ignoreImage: false });
+    if (this.kind.name === 'host')
+      return createHostExecutor({ agentId, dataDirectory, log, ignoreImage: false });
     return createDockerExecutor({
       agentId,
       dataDirectory,

@@ -1,6 +1,6 @@
 /** What only containers have: images, users, limits, isolation, services, adoption, and the daemon's absence. */
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -399,12 +399,29 @@ describe('adoption', () => {
     expect(await bench().executor.findBoxes()).toEqual([]);
   });
 
-  test('a step whose log was made and which was never told to the supervisor', async () => {
+  test('a step is never started twice: only where it certainly was not yet', async () => {
     const { box, spec } = await bench().box();
     const late = command(1, 'echo late');
     const handle = await box.prepareStep(late);
+    // The agent died after it made the log.
     await writeFile(join(spec.slot.out, `${String(handle['id'])}.log`), '');
     expect((await ended(await box.resumeStep(late, handle))).text).toBe('late\n');
+    // It died when it was about to tell the supervisor.
+    const next = command(2, 'echo next');
+    const other = await box.prepareStep(next);
+    await writeFile(join(spec.slot.out, `${String(other['id'])}.log`), '');
+    await appendFile(join(spec.slot.root, 'steps'), `${String(other['id'])}\n`);
+    await expect(box.resumeStep(next, other)).rejects.toMatchObject({
+      failure: {
+        kind: 'box-broken',
+        message: expect.stringContaining('whether it ran is not known') as string,
+      },
+    });
+    // A step removed its log while the agent was away.
+    const third = command(3, 'rm /gantry/out/*.log');
+    const removing = await box.prepareStep(third);
+    await ended(await box.startStep(third, removing));
+    await expect(box.resumeStep(third, removing)).rejects.toMatchObject({ failure: { kind: 'box-broken' } });
   });
 
   test('a frozen box, and one whose container ended while nobody watched', async () => {
@@ -422,6 +439,7 @@ describe('adoption', () => {
     const handle = await other.prepareStep(sleeping);
     const before = await other.startStep(sleeping, handle);
     await untilLogged(before, 'up');
+    await before.log.close();
     await bench().executor.close();
     await docker.getContainer((await bench().containers())[0]!).kill();
     bench().executor = bench().newExecutor();
@@ -454,13 +472,19 @@ describe('the connection to the daemon', () => {
     await proxy.open();
     const bench = await Workbench.open(kind, { socketPath });
     const { box } = await bench.box();
-    const running = await start(box, command(1, 'echo one; while [ ! -e go ]; do sleep 0.05; done; echo two; exit 3'));
+    const running = await start(
+      box,
+      command(1, 'echo one; while [ ! -e go ]; do sleep 0.05; done; echo two; exit 3'),
+    );
     await untilLogged(running, 'one\n');
     await proxy.close();
     // Longer than it takes to notice; what the agent wants of the daemon meanwhile waits for it.
     await new Promise((resolve) => setTimeout(resolve, 500));
     await proxy.open();
-    await writeFile(join(bench.dataDirectory, (await readdir(bench.dataDirectory))[0]!, 'workspace', 'go'), '');
+    await writeFile(
+      join(bench.dataDirectory, (await readdir(bench.dataDirectory))[0]!, 'workspace', 'go'),
+      '',
+    );
     const { result, text } = await ended(running);
     expect(result.exit).toEqual(exited(3));
     expect(text).toBe('one\ntwo\n');

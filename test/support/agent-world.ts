@@ -115,10 +115,11 @@ export class AgentWorld {
   agent(options: Partial<AgentOptions> = {}): Agent {
     const { diskReason } = this;
     return new Agent({
-      tools: this.tools(),
+      tools: options.tools ?? this.tools(),
       slots: 2,
       version: '1.0.0',
       secondSignalMs: 10,
+      probeMs: 10,
       disk: {
         get reason() {
           return diskReason.now;

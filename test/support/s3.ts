@@ -1,8 +1,13 @@
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { createHash, createHmac } from 'node:crypto';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { request as httpRequest } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
+import ts from 'typescript';
 import { startStorage } from '../../coordinator/storage/server.js';
 import type { StorageLog, StorageOptions } from '../../coordinator/storage/storage.js';
 
@@ -62,6 +67,55 @@ export async function startEmbeddedS3(
   };
 }
 
+/**
+ * The embedded server as a process of its own, for tests that kill it. Its sources are compiled into the cache of node_modules, so that packages
+ * are found from there.
+ */
+export async function spawnEmbeddedS3(
+  dataDir: string,
+): Promise<Omit<TestS3, 'stop'> & { readonly port: number; kill(signal?: NodeJS.Signals): Promise<void> }> {
+  const root = join(import.meta.dirname, '..', '..');
+  const compiled = join(root, 'node_modules', '.cache', `gantry-test-storage-${process.pid}`);
+  await mkdir(compiled, { recursive: true });
+  const sources = join(root, 'coordinator', 'storage');
+  for (const name of (await readdir(sources)).filter((file) => file.endsWith('.ts'))) {
+    const { outputText } = ts.transpileModule(await readFile(join(sources, name), 'utf8'), {
+      compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true },
+    });
+    await writeFile(join(compiled, name.replace(/ts$/, 'js')), outputText);
+  }
+  await writeFile(join(compiled, 'package.json'), '{"type":"module"}');
+  const options = { dataDir, host: '127.0.0.1', port: 0, ...embeddedCredentials };
+  await writeFile(
+    join(compiled, 'main.js'),
+    `import ts from 'typescript';
+import { startStorage } from './server.js';
+     const log = { info() {}, warn() {}, error: (fields, message) => console.error(message, fields) };
+     const storage = await startStorage({ ...JSON.parse(process.argv[2]), log });
+     process.on('SIGTERM', () => void storage.close());
+     console.log(storage.port);`,
+  );
+  const child = spawn(process.execPath, [join(compiled, 'main.js'), JSON.stringify(options)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const port = await new Promise<number>((resolve, reject) => {
+    child.stdout.once('data', (chunk: Buffer) => resolve(Number(chunk.toString())));
+    void ended.then(() => reject(new Error('the server did not start')));
+  });
+  // Loaded by now, so nothing needs the files any more.
+  await rm(compiled, { recursive: true, force: true });
+  return {
+    endpoint: `http://127.0.0.1:${port}`,
+    ...embeddedCredentials,
+    port,
+    kill: async (signal = 'SIGKILL') => {
+      child.kill(signal);
+      await ended;
+    },
+  };
+}
+
 /** A Ceph RADOS Gateway: the one that the environment names, else one started (and afterwards stopped) here. */
 export async function startRgw(): Promise<TestS3> {
   const given = process.env['GANTRY_TEST_S3_RGW'];
@@ -101,4 +155,122 @@ function rgwFrom(values: Readonly<Record<string, string | undefined>>): Omit<Tes
     secretKey: value('GANTRY_TEST_S3_RGW_SECRET_KEY'),
     region: value('GANTRY_TEST_S3_RGW_REGION'),
   };
+}
+
+export interface RawRequest {
+  readonly method: string;
+  /** As it goes on the wire: encoded path and query. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Buffer;
+  /** What `x-amz-content-sha256` says. Default: the body's SHA-256. */
+  readonly payload?: string;
+  readonly accessKey?: string;
+  readonly secretKey?: string;
+  readonly region?: string;
+  readonly at?: Date;
+}
+
+export interface RawAnswer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+  /** The code of an error document. */
+  readonly code: string | undefined;
+}
+
+/**
+ * Signature Version 4 by hand, from its description: neither the SDK's signer nor ours takes part. Returns the headers to send and what signing
+ * chunks of the body goes on from.
+ */
+export function signByHand(
+  request: RawRequest,
+  host: string,
+): {
+  readonly headers: Record<string, string>;
+  readonly signature: string;
+  readonly key: Buffer;
+  readonly date: string;
+  readonly scope: string;
+} {
+  const { accessKey, secretKey, region } = { ...embeddedCredentials, ...request };
+  const date = (request.at ?? new Date()).toISOString().replace(/[-:]|\.\d+/g, '');
+  const scope = `${date.slice(0, 8)}/${region}/s3/aws4_request`;
+  const payload = request.payload ?? createHash('sha256').update(request.body ?? '').digest('hex');
+  const headers: Record<string, string> = {
+    ...request.headers,
+    host,
+    'x-amz-date': date,
+    'x-amz-content-sha256': payload,
+  };
+  const names = Object.keys(headers).sort();
+  const [path = '', query = ''] = request.path.split('?');
+  const canonicalQuery = query
+    .split('&')
+    .filter((pair) => pair !== '')
+    .map((pair) => (pair.includes('=') ? pair : `${pair}=`))
+    .sort()
+    .join('&');
+  const canonical = [
+    request.method,
+    path,
+    canonicalQuery,
+    ...names.map((name) => `${name}:${headers[name] ?? ''}`),
+    '',
+    names.join(';'),
+    payload,
+  ].join('\n');
+  const hash = createHash('sha256').update(canonical).digest('hex');
+  const hmac = (key: Buffer | string, text: string): Buffer => createHmac('sha256', key).update(text).digest();
+  const key = [region, 's3', 'aws4_request'].reduce(hmac, hmac(`AWS4${secretKey}`, date.slice(0, 8)));
+  const signature = hmac(key, `AWS4-HMAC-SHA256\n${date}\n${scope}\n${hash}`).toString('hex');
+  headers['authorization'] =
+    `AWS4-HMAC-SHA256 Credential=${accessKey}/${scope}, SignedHeaders=${names.join(';')}, Signature=${signature}`;
+  return { headers, signature, key, date, scope };
+}
+
+/** Signs and sends; `alter` may change what was signed before it goes out. */
+export function sendRaw(
+  port: number,
+  request: RawRequest,
+  alter: (signed: { headers: Record<string, string>; path: string; body: Buffer | undefined }) => void = () =>
+    undefined,
+): Promise<RawAnswer> {
+  const { headers } = signByHand(request, `127.0.0.1:${port}`);
+  const outgoing = { headers, path: request.path, body: request.body };
+  alter(outgoing);
+  return sendPlain(port, { method: request.method, ...outgoing });
+}
+
+/** Sends exactly this. */
+export function sendPlain(
+  port: number,
+  request: {
+    readonly method: string;
+    readonly path: string;
+    readonly headers: Readonly<Record<string, string>>;
+    readonly body?: Buffer | undefined;
+  },
+): Promise<RawAnswer> {
+  return new Promise((resolve, reject) => {
+    const length = request.body === undefined ? {} : { 'content-length': String(request.body.length) };
+    const outgoing = httpRequest(
+      {
+        host: '127.0.0.1',
+        port,
+        method: request.method,
+        path: request.path,
+        headers: { ...length, ...request.headers },
+        agent: false,
+      },
+      (answer) => {
+        buffer(answer).then((body) => {
+          const code = /<Code>([^<]+)</.exec(body.toString())?.[1];
+          resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body, code });
+        }, reject);
+      },
+    );
+    outgoing.on('error', reject);
+    outgoing.end(request.body);
+  });
 }

@@ -4,8 +4,9 @@ import { runFromWire } from '../../../shared/wire/run-view.js';
 import { CliError } from '../cli-error.js';
 import { examples, exits } from '../command.js';
 import { exitCodes, type ExitCode } from '../exit-codes.js';
-import { interrupted, watchEvents } from '../follow/follow.js';
+import { interrupted } from '../follow/follow.js';
 import { exitCodeOfRun } from '../follow/run-end.js';
+import { watchEvents } from '../follow/watch-events.js';
 import type { RunsApi } from '../grpc-client.js';
 import type { Output } from '../output.js';
 import { selectRun } from '../run-selector.js';
@@ -52,7 +53,7 @@ async function waitFor(
   { api, output, signal }: { readonly api: RunsApi; readonly output: Output; readonly signal: AbortSignal },
 ): Promise<ExitCode> {
   let selector = await selectRun(run);
-  for await (const event of watchEvents(api, selector, signal, output)) {
+  for await (const event of watchEvents({ api, run: selector, signal, output })) {
     if (event.kind === 'state') selector = { run: event.run.run, projectName: '' };
   }
   if (signal.aborted) return exitCodes.done;

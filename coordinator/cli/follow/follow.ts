@@ -1,7 +1,4 @@
 /** Following a run live: the event stream, resumed where it broke, printed or passed on as JSON, to the run's end. */
-import { backoffMs } from '../../../shared/async/backoff.js';
-import { sleep } from '../../../shared/async/sleep.js';
-import { isEnded } from '../../../shared/model/run.js';
 import { runFromWire } from '../../../shared/wire/run-view.js';
 import type { RunSelector } from '../../../shared/wire/gen/gantry/v1/RunSelector.js';
 import { CliError } from '../cli-error.js';
@@ -13,7 +10,8 @@ import { nextCommands } from './next-commands.js';
 import { FollowPrinter } from './printer.js';
 import { withQuiet } from './quiet.js';
 import { exitCodeOfRun } from './run-end.js';
-import { followEventFromWire, type FollowEvent } from './watch-event.js';
+import { watchEvents } from './watch-events.js';
+import type { FollowEvent } from './watch-event.js';
 
 export interface FollowRequest {
   readonly api: RunsApi;
@@ -23,8 +21,6 @@ export interface FollowRequest {
   readonly signal: AbortSignal;
 }
 
-/** How long a coordinator may be away before following gives up: restarts and failovers take seconds. */
-const patienceMs = 120_000;
 /** After so long without an event it is said what stages wait for. */
 const quietMs = 3000;
 
@@ -33,7 +29,7 @@ export async function followRun({ api, output, run, signal }: FollowRequest): Pr
   const printer = new FollowPrinter({ color: output.color });
   let selector = run;
   let named = '';
-  for await (const event of withQuiet(watchEvents(api, run, signal, output), quietMs)) {
+  for await (const event of withQuiet(watchEvents({ api, run, signal, output }), quietMs)) {
     if (event === 'quiet') {
       // Nothing happens: then whoever looks wants to know what it waits for.
       if (output.json) continue;
@@ -91,49 +87,4 @@ export function interrupted(run: string): CliError {
   return new CliError(exitCodes.interrupted, `interrupted; the run goes on`, {
     remedies: [`follow it again: gantry watch${name}`, `end it: gantry cancel${name}`],
   });
-}
-
-/** Every event up to the run's end, although the coordinator restarts meanwhile. Ends early when the signal aborts. */
-export async function* watchEvents(
-  api: RunsApi,
-  run: RunSelector,
-  signal: AbortSignal,
-  output: Pick<Output, 'note'>,
-): AsyncIterable<FollowEvent> {
-  let selector = run;
-  let sequence = 0;
-  let ended = false;
-  let failures = 0;
-  let awaySince: number | undefined;
-  while (!signal.aborted) {
-    try {
-      for await (const message of api.watch({ run: selector, afterSequence: sequence }, signal)) {
-        if (awaySince !== undefined) output.note('connected again');
-        awaySince = undefined;
-        failures = 0;
-        const event = followEventFromWire(message);
-        if (event === undefined) continue;
-        if (event.kind === 'state') selector = { run: event.run.run, projectName: '' };
-        sequence = Math.max(sequence, event.sequence);
-        ended ||=
-          (event.kind === 'run' && isEnded(event.status)) ||
-          (event.kind === 'state' && isEnded(event.run.status));
-        yield event;
-      }
-      if (ended) return;
-    } catch (error) {
-      const away = error instanceof CliError && error.exitCode === exitCodes.unreachable;
-      // Nothing was seen yet: whoever typed the command wants to know at once.
-      if (!away || sequence === 0) throw error;
-      if (ended) return;
-      if (awaySince === undefined) output.note(`${error.message}; trying again`);
-      awaySince ??= Date.now();
-      if (Date.now() - awaySince > patienceMs) throw error;
-    }
-    try {
-      await sleep(backoffMs({ firstMs: 100, maxMs: 2000 }, failures++, Math.random()), signal);
-    } catch {
-      return; // aborted
-    }
-  }
 }

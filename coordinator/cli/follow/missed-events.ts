@@ -7,7 +7,10 @@ import type { FollowEvent } from './watch-event.js';
  * what it missed; a printer that knows what it has said takes the rest of these.
  */
 export function missedEvents(run: RunView, at: string): readonly FollowEvent[] {
-  const events: FollowEvent[] = run.stages.flatMap((stage) => ofStage(stage, at));
+  // Each stage's are in order already, and a stable sort leaves them so.
+  const events = run.stages
+    .flatMap((stage) => ofStage(stage, at))
+    .sort((a, b) => Date.parse(a.at) - Date.parse(b.at));
   if (isEnded(run.status)) {
     events.push({ sequence: 0, at: run.finishedAt ?? at, kind: 'run', status: run.status });
   }

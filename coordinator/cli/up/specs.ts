@@ -66,27 +66,27 @@ export interface SpecInput {
 }
 
 export function natsSpec(input: SpecInput, configText: string): DaemonSpec {
-  return spec(input, 'nats', input.natsServer, ['-c', input.natsConfig], {}, { extra: configText });
+  const args = ['-c', input.natsConfig];
+  return spec(input, { name: 'nats', program: input.natsServer, args, extra: configText });
 }
 
 export function storageSpec(input: SpecInput): DaemonSpec {
-  const { options, ports } = input;
+  const { options, ports, install } = input;
   const args = [
     'storage',
-    '--listen',
-    hostPort(options.host, ports.s3),
-    '--data',
-    options.data.storage,
-    '--keys',
-    options.keys,
+    ...['--listen', hostPort(options.host, ports.s3)],
+    ...['--data', options.data.storage],
+    ...['--keys', options.keys],
+    ...['--region', options.s3Region],
+    ...['--log-level', options.logLevel],
   ];
   if (options.tls !== undefined) args.push('--tls-cert', options.tls.cert, '--tls-key', options.tls.key);
-  args.push('--log-level', options.logLevel);
-  return spec(input, 'storage', input.install.node, [input.install.main, ...args], {});
+  if (options.insecure) args.push('--insecure');
+  return spec(input, { name: 'storage', program: install.node, args: [install.main, ...args], drop: s3Keys });
 }
 
 export function coordinatorSpec(input: SpecInput): DaemonSpec {
-  const { options, ports } = input;
+  const { options, ports, install } = input;
   const to = addressesOf(options, ports);
   const args = [
     'coordinator',
@@ -108,8 +108,8 @@ export function coordinatorSpec(input: SpecInput): DaemonSpec {
   if (options.tls?.ca !== undefined) args.push('--tls-ca', options.tls.ca);
   if (options.insecure) args.push('--insecure');
   // What the surroundings say of an existing storage must not get to the embedded one.
-  const drop = options.s3 === undefined ? ['GANTRY_S3_ACCESS_KEY', 'GANTRY_S3_SECRET_KEY'] : [];
-  return spec(input, 'coordinator', input.install.node, [input.install.main, ...args], {}, { drop });
+  const drop = options.s3 === undefined ? s3Keys : [];
+  return spec(input, { name: 'coordinator', program: install.node, args: [install.main, ...args], drop });
 }
 
 export function agentSpec(input: SpecInput, n: number): DaemonSpec {
@@ -130,19 +130,17 @@ export function agentSpec(input: SpecInput, n: number): DaemonSpec {
   if (options.executor === 'docker') args.push('--local-images', '*');
   if (options.tls?.ca !== undefined) args.push('--ca', options.tls.ca);
   else if (options.tls === undefined && options.insecure) args.push('--insecure');
-  const drop = ['GANTRY_S3_ACCESS_KEY', 'GANTRY_S3_SECRET_KEY'];
-  return {
-    ...spec(
-      input,
-      name,
-      install.node,
-      [install.agentMain, ...args],
-      {},
-      { drop, secret: { GANTRY_TOKEN: input.joinToken() } },
-    ),
+  return spec(input, {
+    name,
+    program: install.node,
+    args: [install.agentMain, ...args],
+    drop: s3Keys,
+    secrets: () => ({ GANTRY_TOKEN: input.joinToken() }),
     terminations: 2,
-  };
+  });
 }
+
+const s3Keys = ['GANTRY_S3_ACCESS_KEY', 'GANTRY_S3_SECRET_KEY'] as const;
 
 /** Whom and as whom the caller of `up` talks to, and flags of which `up` itself decides: daemons must not inherit them. */
 const ofTheCaller = [
@@ -158,38 +156,38 @@ const ofTheCaller = [
   'IGNORE_IMAGE',
 ].map((name) => `GANTRY_${name}`);
 
-function spec(
-  input: Pick<SpecInput, 'env' | 'install'>,
-  name: string,
-  program: string,
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-  more: {
-    /** Counts for the digest. */
-    readonly extra?: string;
-    /** Variables that are not inherited. */
-    readonly drop?: readonly string[];
-    /** Variables that change with every start and do not count for the digest. */
-    readonly secret?: Readonly<Record<string, string>>;
-  } = {},
-): DaemonSpec {
-  const dropped = new Set([...ofTheCaller, ...(more.drop ?? [])]);
+interface Program {
+  readonly name: string;
+  readonly program: string;
+  readonly args: readonly string[];
+  /** Counts for the digest. */
+  readonly extra?: string;
+  /** Variables that are not inherited. */
+  readonly drop?: readonly string[];
+  readonly secrets?: () => Readonly<Record<string, string>>;
+  readonly terminations?: 2;
+}
+
+function spec(input: Pick<SpecInput, 'env' | 'install'>, of: Program): DaemonSpec {
+  const { name, program, args } = of;
+  const dropped = new Set([...ofTheCaller, ...(of.drop ?? [])]);
   const inherited = Object.entries(input.env).filter(
     (entry): entry is [string, string] => entry[1] !== undefined && !dropped.has(entry[0]),
   );
   // Of what is inherited only our own variables make a difference worth a restart.
   const ours = inherited.filter(([key]) => key.startsWith('GANTRY_')).sort();
   const digest = createHash('sha256')
-    .update(JSON.stringify([input.install.build, program, args, env, ours, more.extra ?? '']))
+    .update(JSON.stringify([input.install.build, program, args, ours, of.extra ?? '']))
     .digest('hex')
     .slice(0, 16);
   return {
     name,
     program,
     args,
-    env: { ...Object.fromEntries(inherited), ...env, ...more.secret },
+    env: Object.fromEntries(inherited),
+    secrets: of.secrets ?? (() => ({})),
     digest,
-    terminations: 1,
+    terminations: of.terminations ?? 1,
   };
 }
 

@@ -253,6 +253,22 @@ describe('SIGTERM', () => {
     },
   );
 
+  it('leaves a running step alone', async () => {
+    world.machine.onStart = (step) => step.print('before\n');
+    const agent = await world.start();
+    await world.coordinator.session.assign(assignment);
+    const step = await world.machine.step(1);
+    await agent.stop(never);
+    world.kill();
+    expect(step.terminations).toEqual([]);
+    world.machine.onStart = (next) => next.exit(0);
+    await step.print('after\n');
+    step.exit(0);
+    await world.start();
+    expect((await world.coordinator.end(assignment)).status).toBe('succeeded');
+    expect(world.coordinator.log(assignment, 1)).toBe('before\nafter\n');
+  });
+
   it('twice ends the box and reports that the agent was stopped', async () => {
     world.machine.onStart = () => undefined;
     const agent = await world.start();

@@ -135,6 +135,7 @@ describe('a stage from its assignment to its end', () => {
     const services = [{ name: 'db', image: 'postgres:16', env: {} }];
     const { assignment } = await begin(plannedStage({ services }), { images: { busybox: 'sha256:pinned' } });
     await world.machine.step(1);
+    await eventually('the step is reported', () => world.coordinator.kinds(assignment).includes('StepStarted'));
     const [box] = world.machine.boxes.values();
     expect(box?.spec).toMatchObject({
       image: 'sha256:pinned',

@@ -73,6 +73,16 @@ test('An attempt missing from two heartbeats after it was accepted is lost', () 
   expect(core.stage(run).phase.kind).toBe('waiting');
 });
 
+test('What proved an attempt lost does not count again once a report has revived it', () => {
+  const { core, run, agent } = withLease();
+  core.beat(agent, { held: [] });
+  core.beat(agent, { held: [] });
+  expect(core.stage(run).phase.kind).toBe('waiting');
+  core.report(core.attempt(run), { kind: 'StepStarted', step: 1, shell: 'sh' });
+  expect(core.pass(4_000).events).toEqual([]);
+  expect(core.stage(run).phase.kind).toBe('leased');
+});
+
 test('Heartbeats from before the acceptance say nothing about the attempt', () => {
   const core = new Core();
   const agent = core.join(1);

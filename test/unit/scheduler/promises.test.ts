@@ -165,7 +165,7 @@ test('Whatever is lost, doubled, reordered or restarted, every run ends once and
       ]);
       fleet.core.restart();
     }),
-    { numRuns: Number(process.env['GANTRY_PROPERTY_RUNS'] ?? 60) },
+    { numRuns: Number(process.env['GANTRY_PROPERTY_RUNS'] ?? 30) },
   );
 }, 60_000);
 
