@@ -210,7 +210,8 @@ export class Agent {
 
   #answerKnown(key: string, known: Token, token: Token): AssignAnswer {
     if (known === token) return this.#accepted();
-    if (token > known) this.#attempts.get(key)?.stop({ kind: 'overtaken', reason: 'a newer lease of the attempt' });
+    if (token > known)
+      this.#attempts.get(key)?.stop({ kind: 'overtaken', reason: 'a newer lease of the attempt' });
     return { kind: 'refused', reason: `holds the attempt under token ${known}` };
   }
 

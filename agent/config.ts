@@ -88,14 +88,21 @@ function command(version: string, said: (text: string) => void): Command {
     .description('Runs stages of pipelines for a Gantry coordinator.')
     .version(version)
     .option('--coordinator <host:port>', 'address of a coordinator (default: 127.0.0.1:7420)')
-    .option('--token <token>', 'join token, needed the first time (visible to other users of this machine: prefer a file)')
+    .option(
+      '--token <token>',
+      'join token, needed the first time (visible to other users of this machine: prefer a file)',
+    )
     .option('--token-file <file>', 'file with the join token')
     .option('--name <name>', 'name for people (default: the host name)')
     .option('--label <label>', 'a label to offer, word or key=value; repeatable', collect)
     .option('--slots <n>', 'stages at once (default: 1)')
     .option('--executor <docker|host>', 'where steps run (default: docker)')
     .option('--ignore-image', 'with the host executor: run stages that name an image on this machine instead')
-    .option('--local-images <pattern>', 'images that may come from this machine alone, e.g. "*"; repeatable', collect)
+    .option(
+      '--local-images <pattern>',
+      'images that may come from this machine alone, e.g. "*"; repeatable',
+      collect,
+    )
     .option('--data <dir>', 'data directory of this agent (default: $XDG_STATE_HOME/gantry-agent)')
     .option('--repo-root <dir>', 'repositories below it may be read by path; repeatable', collect)
     .option('--min-free <size>', 'takes no stage with less free disk space (default: 2GB)')
@@ -149,14 +156,17 @@ class Reader {
   }
 
   list(flag: string, given: readonly string[] | undefined): readonly string[] {
-    return given ?? (this.fromEnv(flag)?.split(',') ?? []).map((each) => each.trim()).filter((each) => each !== '');
+    return (
+      given ?? (this.fromEnv(flag)?.split(',') ?? []).map((each) => each.trim()).filter((each) => each !== '')
+    );
   }
 
   flag(flag: string, given: boolean | undefined): boolean {
     if (given !== undefined) return given;
     const value = this.fromEnv(flag);
     if (value === undefined || ['0', 'false', 'no'].includes(value)) return false;
-    if (!['1', 'true', 'yes'].includes(value)) this.problems.push(`${flag}: ${value} is neither true nor false`);
+    if (!['1', 'true', 'yes'].includes(value))
+      this.problems.push(`${flag}: ${value} is neither true nor false`);
     return true;
   }
 
@@ -204,7 +214,8 @@ function complete(flags: Flags, env: Readonly<Record<string, string | undefined>
   const { problems } = read;
   const coordinator = read.text('--coordinator', flags.coordinator) ?? '127.0.0.1:7420';
   const host = hostOf(coordinator);
-  if (host === undefined) problems.push(`--coordinator: ${coordinator} is not an address like build.example.org:7420`);
+  if (host === undefined)
+    problems.push(`--coordinator: ${coordinator} is not an address like build.example.org:7420`);
   const labels = read.list('--label', flags.label);
   for (const label of labels) {
     if (!labelPattern.test(label)) problems.push(`--label: ${label} is neither a word nor key=value`);
@@ -236,7 +247,8 @@ function complete(flags: Flags, env: Readonly<Record<string, string | undefined>
     logLevel: read.oneOf('--log-level', flags.logLevel, logLevels, 'info'),
     jsonLogs: read.flag('--json-logs', flags.jsonLogs),
   };
-  if (!/^[\x20-\x7e]{1,64}$/.test(config.name)) problems.push(`--name: it has at most 64 printable characters`);
+  if (!/^[\x20-\x7e]{1,64}$/.test(config.name))
+    problems.push(`--name: it has at most 64 printable characters`);
   return problems.length > 0 ? { kind: 'wrong', problems } : { kind: 'config', config };
 }
 
@@ -245,7 +257,8 @@ function trustOf(read: Reader, flags: Flags, host: string | undefined): AgentCon
   const insecure = read.flag('--insecure', flags.insecure);
   if (pem !== undefined) {
     if (insecure) read.problems.push('--insecure: not together with --ca');
-    if (!pem.includes('-----BEGIN CERTIFICATE-----')) read.problems.push('--ca: the file holds no PEM certificate');
+    if (!pem.includes('-----BEGIN CERTIFICATE-----'))
+      read.problems.push('--ca: the file holds no PEM certificate');
     return { kind: 'ca', pem };
   }
   return insecure || (host !== undefined && isLoopback(host)) ? { kind: 'plain' } : { kind: 'system-roots' };

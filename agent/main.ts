@@ -68,7 +68,12 @@ async function run(config: AgentConfig, version: string): Promise<ExitCode> {
   }
 }
 
-async function serve(config: AgentConfig, version: string, log: Logger, signals: StopSignals): Promise<ExitCode> {
+async function serve(
+  config: AgentConfig,
+  version: string,
+  log: Logger,
+  signals: StopSignals,
+): Promise<ExitCode> {
   const { dataDirectory } = config;
   const identity = await loadIdentity(dataDirectory);
   const executor = createExecutor(config, identity, log);

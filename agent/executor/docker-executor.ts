@@ -34,7 +34,7 @@ export function createDockerExecutor(options: DockerExecutorOptions): Executor {
 
 class DockerExecutor implements Executor {
   readonly kind = 'docker';
-  readonly labels = ['executor=docker'];
+  readonly labels = ['executor=docker', 'images'];
   readonly #options: DockerExecutorOptions;
   readonly #docker: Docker;
   readonly #images: DockerImages;

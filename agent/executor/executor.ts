@@ -129,7 +129,7 @@ export interface FoundBox {
 
 export interface Executor {
   readonly kind: 'docker' | 'host';
-  /** Labels that come by themselves: `executor=docker`. */
+  /** Labels that come by themselves: `executor=docker`, and `images` if stages with an image may run here. */
   readonly labels: readonly string[];
   /** Proves at start that stages can run here; throws with what is missing and the remedy. */
   check(): Promise<void>;

@@ -54,11 +54,12 @@ class HostBox extends SupervisedBox implements Box {
 
 class HostExecutor implements Executor {
   readonly kind = 'host';
-  readonly labels = ['executor=host'];
+  readonly labels: readonly string[];
   readonly #options: HostExecutorOptions;
   readonly #boxes = new Set<HostBox>();
 
   constructor(options: HostExecutorOptions) {
+    this.labels = options.ignoreImage ? ['executor=host', 'images'] : ['executor=host'];
     this.#options = options;
   }
 

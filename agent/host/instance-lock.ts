@@ -43,7 +43,9 @@ export async function lockDirectory(directory: string): Promise<InstanceLock> {
 }
 
 async function lockDescriptor(fd: number): Promise<boolean> {
-  const child = spawn('flock', ['--exclusive', '--nonblock', '3'], { stdio: ['ignore', 'ignore', 'ignore', fd] });
+  const child = spawn('flock', ['--exclusive', '--nonblock', '3'], {
+    stdio: ['ignore', 'ignore', 'ignore', fd],
+  });
   let code: unknown;
   try {
     [code] = (await once(child, 'close')) as unknown[]; // An event's arguments.

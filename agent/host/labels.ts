@@ -1,7 +1,12 @@
 /** What an agent offers by itself, and what its operator adds. */
 import { arch, hostname, platform } from 'node:os';
 
-const architectures: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64', arm: 'arm', ia32: '386' };
+const architectures: Readonly<Record<string, string>> = {
+  x64: 'amd64',
+  arm64: 'arm64',
+  arm: 'arm',
+  ia32: '386',
+};
 
 /** `os=linux arch=amd64`: the words of container images. */
 export function detectedLabels(): readonly string[] {

@@ -25,7 +25,11 @@ export interface LogArchiveTools {
 }
 
 /** Puts one log and its index; safe to repeat. Throws `BlobError`, or that the bytes are not those that were shipped. */
-export async function archiveLog(log: LogToArchive, tools: LogArchiveTools, signal: AbortSignal): Promise<void> {
+export async function archiveLog(
+  log: LogToArchive,
+  tools: LogArchiveTools,
+  signal: AbortSignal,
+): Promise<void> {
   const { step, bytes, sha256 } = log.digest;
   const url = await tools.presign({ kind: 'put-log', step }, signal);
   if (bytes === 0) {
@@ -37,11 +41,7 @@ export async function archiveLog(log: LogToArchive, tools: LogArchiveTools, sign
     }
   }
   const index = await readLogIndex(log.indexPath);
-  await tools.transfer.putBytes(
-    index,
-    await tools.presign({ kind: 'put-log-index', step }, signal),
-    signal,
-  );
+  await tools.transfer.putBytes(index, await tools.presign({ kind: 'put-log-index', step }, signal), signal);
 }
 
 /**
@@ -82,7 +82,7 @@ async function hasDigest(file: FileHandle, digest: LogDigest): Promise<boolean> 
   if ((await file.stat()).size < digest.bytes) return false;
   const hash = createHash('sha256');
   const buffer = Buffer.allocUnsafeSlow(256 * 1024);
-  for (let offset = 0; offset < digest.bytes; ) {
+  for (let offset = 0; offset < digest.bytes;) {
     const { bytesRead } = await file.read(buffer, 0, Math.min(buffer.length, digest.bytes - offset), offset);
     if (bytesRead === 0) return false;
     hash.update(buffer.subarray(0, bytesRead));

@@ -139,7 +139,8 @@ export class LogShipper {
         else await this.#waitForMore(wake);
         continue;
       }
-      if (available - this.#position < chunkBytes && end === undefined && (await this.#collects(wake))) continue;
+      if (available - this.#position < chunkBytes && end === undefined && (await this.#collects(wake)))
+        continue;
       await this.#sendOne(available);
     }
   }
@@ -220,7 +221,10 @@ export class LogShipper {
   }
 
   /** Waits for the first of the promises and the cancelable wait, and leaves no timer or watcher behind. */
-  async #first(promises: readonly Promise<void>[], wait: (signal: AbortSignal) => Promise<void>): Promise<void> {
+  async #first(
+    promises: readonly Promise<void>[],
+    wait: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
     const over = new AbortController();
     const waiting = wait(over.signal);
     // It rejects when it is given up below.

@@ -137,7 +137,7 @@ export class AttemptRecord {
 }
 
 async function writeAll(file: FileHandle, text: Buffer, at: number): Promise<void> {
-  for (let done = 0; done < text.length; ) {
+  for (let done = 0; done < text.length;) {
     const { bytesWritten } = await file.write(text, done, text.length - done, at + done);
     done += bytesWritten;
   }

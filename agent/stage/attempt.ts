@@ -66,7 +66,8 @@ export class Attempt {
         record,
         sink: session,
         signal: stop.alive,
-        onDiskTrouble: (error) => log.error({ attempt: this.key, err: error }, 'the record of the attempt cannot be written'),
+        onDiskTrouble: (error) =>
+          log.error({ attempt: this.key, err: error }, 'the record of the attempt cannot be written'),
       }),
     };
     if (record.state.stopping !== undefined) stop.stop(record.state.stopping);
@@ -91,7 +92,8 @@ export class Attempt {
     const box = await tools.executor.adoptBox(spec);
     if (box === undefined) {
       // Nothing has run in it: it is prepared anew.
-      if (record.state.steps.size > 0) tools.log.warn({ attempt: this.key }, 'the box of the attempt is gone');
+      if (record.state.steps.size > 0)
+        tools.log.warn({ attempt: this.key }, 'the box of the attempt is gone');
       return false;
     }
     this.#holder.box = box;

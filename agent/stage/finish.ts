@@ -43,12 +43,17 @@ export async function finish(context: AttemptContext, box: Box | undefined, outc
     await Promise.allSettled([storing, shipping]);
     alive.throwIfAborted();
     // A spool that cannot be read: ours, and the stage runs again. What was shipped is named.
-    context.tools.log.error({ attempt: context.key, err: error }, 'the end of the attempt could not be completed');
+    context.tools.log.error(
+      { attempt: context.key, err: error },
+      'the end of the attempt could not be completed',
+    );
     report(context, {
       kind: 'AttemptFinished',
       status: 'failed',
       failure: failureOf(error, context.tools.settings.agentName),
-      logs: [...context.record.state.logs.values()].flatMap(({ shipped }) => (shipped === undefined ? [] : [shipped])),
+      logs: [...context.record.state.logs.values()].flatMap(({ shipped }) =>
+        shipped === undefined ? [] : [shipped],
+      ),
     });
   }
 }
@@ -60,7 +65,10 @@ function withArtifacts(outcome: Outcome, failure: Failure | undefined): Outcome 
 }
 
 /** Those that the outcome asks for: after a cancel, or a failure of ours (the stage runs again), none. */
-export function artifactsFor(outcome: Outcome, artifacts: readonly PlannedArtifact[]): readonly PlannedArtifact[] {
+export function artifactsFor(
+  outcome: Outcome,
+  artifacts: readonly PlannedArtifact[],
+): readonly PlannedArtifact[] {
   if (outcome.status === 'succeeded') return artifacts.filter(({ when }) => when !== 'failure');
   if (outcome.failure === undefined || blameOf(outcome.failure) !== 'theirs') return [];
   return artifacts.filter(({ when }) => when !== 'success');
@@ -107,7 +115,8 @@ async function storeArtifacts(
 
 /** Also a refusal: expired URLs are made anew, and what an operator set wrong stays wrong until it is corrected. */
 const isStorageAway = (error: unknown): error is BlobError | ArtifactError =>
-  (error instanceof BlobError || error instanceof ArtifactError) && error.failure.kind === 'storage-unavailable';
+  (error instanceof BlobError || error instanceof ArtifactError) &&
+  error.failure.kind === 'storage-unavailable';
 
 /** Whoever reads the workspace reads one that does not change: the box is frozen, or where that fails, gone. */
 async function stopWriters(context: AttemptContext, box: Box | undefined): Promise<void> {
@@ -115,7 +124,10 @@ async function stopWriters(context: AttemptContext, box: Box | undefined): Promi
   try {
     await box.freeze();
   } catch (error) {
-    context.tools.log.warn({ attempt: context.key, err: error }, 'the box could not be frozen and is removed');
+    context.tools.log.warn(
+      { attempt: context.key, err: error },
+      'the box could not be frozen and is removed',
+    );
     await box.remove();
   }
 }

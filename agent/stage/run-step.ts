@@ -29,7 +29,8 @@ export async function runStep(
   let result: StepResult | undefined;
   let failure: Failure | undefined;
   try {
-    const running = begun === undefined ? await start(context, box, command) : await box.resumeStep(command, begun.handle);
+    const running =
+      begun === undefined ? await start(context, box, command) : await box.resumeStep(command, begun.handle);
     context.logs.open(step.number, running.log);
     const ended = await follow(context, step, running, startedAt);
     result = ended.result;
@@ -44,7 +45,11 @@ export async function runStep(
   const durationMs = Math.round(performance.now() - startedAt);
   for (const note of result === undefined ? [] : notesOf(result)) {
     tools.log.warn({ attempt: context.key, step: step.number }, note);
-    tools.session.progress({ ref: context.ref, token: context.token, activity: `step ${step.number}: ${note}` });
+    tools.session.progress({
+      ref: context.ref,
+      token: context.token,
+      activity: `step ${step.number}: ${note}`,
+    });
   }
   await reportEnd(context, step.number, { result, failure, durationMs });
   return failure;
@@ -67,7 +72,11 @@ export async function reportLostStep(context: AttemptContext, failure: Failure):
 async function reportEnd(
   { record, outbox, tools }: AttemptContext,
   step: number,
-  end: { readonly result: StepResult | undefined; readonly failure: Failure | undefined; readonly durationMs: number },
+  end: {
+    readonly result: StepResult | undefined;
+    readonly failure: Failure | undefined;
+    readonly durationMs: number;
+  },
 ): Promise<void> {
   const { result, durationMs } = end;
   const failure = end.failure === undefined ? {} : { failure: end.failure };
@@ -147,7 +156,10 @@ async function follow(
   if (stop.wanted.aborted) onStop();
   try {
     const result = await untilAborted(running.finished, stop.alive);
-    return { result, failure: failureOfStep(result, step, timedOut ? undefined : stop.reason, tools.settings.agentName) };
+    return {
+      result,
+      failure: failureOfStep(result, step, timedOut ? undefined : stop.reason, tools.settings.agentName),
+    };
   } finally {
     clearTimeout(timer);
     stop.wanted.removeEventListener('abort', onStop);

@@ -33,7 +33,8 @@ export function createWorkspaces(options: WorkspacesOptions): Workspaces {
     discard: (ref) => slots.discard(slots.slotOf(ref).root),
     checkout: async (request, signal) => {
       const { source, facts, slot, onProgress } = request;
-      const bundlePath = source.kind === 'bundle' ? await fetchBundle(options, source, request, signal) : undefined;
+      const bundlePath =
+        source.kind === 'bundle' ? await fetchBundle(options, source, request, signal) : undefined;
       onProgress('checking out');
       await checkout({
         source,

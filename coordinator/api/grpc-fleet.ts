@@ -16,7 +16,7 @@ import { finishUpload, presignFor, presignSeconds, type PresignWhat } from './pr
 import type { Services } from './services.js';
 
 /** Detected by the agent itself, so a join token need not list them. */
-const detectedLabel = /^(os|arch|executor)=/;
+const detectedLabel = /^(?:(?:os|arch|executor)=|images$)/;
 const labelPattern = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}(=[A-Za-z0-9._/-]{0,128})?$/;
 
 export function grpcFleet(services: Services): FleetHandlers {

@@ -38,9 +38,8 @@ export async function natsPlanStore(options: {
       if (json.length > maxPlanBytes)
         throw new Error(`the compiled plan has ${json.length} bytes; at most ${maxPlanBytes} are allowed`);
       const description = createHash('sha256').update(json).digest('hex');
-      const there = await ask(link, () => store.info(plan.run));
-      // Putting it again would purge the old chunks, and a repeated submit is common.
-      if (there?.deleted === false && there.description === description) return;
+      // Putting it again purges the old chunks, which this server must not do.
+      if (!purging && (await ask(link, () => store.info(plan.run)))?.description === description) return;
       const bytes = await compress(json, { level: 1 });
       const options = { max_chunk_size: 256 * 1024 };
       await ask(link, () => store.putBlob({ name: plan.run, description, options }, bytes));

@@ -2,18 +2,18 @@ import type { StageOutline } from '../../shared/model/event.js';
 import type { PlannedStage } from '../../shared/model/pipeline.js';
 
 /**
- * What scheduling needs of a stage. A stage with an image runs only where containers do: unless it names an
- * executor itself, it demands `executor=docker`.
+ * What scheduling needs of a stage. One with an image goes to agents that run images (`images`: all with containers,
+ * and host agents that were started with `--ignore-image`), one without to a host executor.
  */
 export function outlineOf(stage: PlannedStage): StageOutline {
-  const needsContainers =
-    stage.image !== undefined && !stage.labels.some((label) => label.startsWith('executor='));
+  const namesExecutor = stage.labels.some((label) => label.startsWith('executor='));
+  const implied = stage.image !== undefined ? ['images'] : namesExecutor ? [] : ['executor=host'];
   return {
     number: stage.number,
     name: stage.name,
     cell: stage.cell,
     needs: stage.needs,
-    labels: needsContainers ? [...stage.labels, 'executor=docker'].sort() : stage.labels,
+    labels: [...new Set([...stage.labels, ...implied])].sort(),
     allowFailure: stage.allowFailure,
     maxAttempts: stage.maxAttempts,
     timeoutMs: stage.timeoutMs,

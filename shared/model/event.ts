@@ -15,7 +15,7 @@ export interface StageOutline {
   readonly name: string;
   readonly cell: Readonly<Record<string, string>>;
   readonly needs: readonly number[];
-  /** Labels an agent must offer, sorted. Includes `executor=docker` where the stage has an image. */
+  /** Labels an agent must offer, sorted. Includes `images` where the stage has an image. */
   readonly labels: readonly string[];
   readonly allowFailure: boolean;
   readonly maxAttempts: number;

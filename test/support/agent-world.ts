@@ -95,7 +95,8 @@ export class AgentWorld {
         putFile: async (source, url) => {
           await trace.enter('putFile');
           const bytes = Buffer.alloc(source.bytes ?? 0);
-          if (typeof source.file === 'number') readSync(source.file, bytes, 0, bytes.length, source.start ?? 0);
+          if (typeof source.file === 'number')
+            readSync(source.file, bytes, 0, bytes.length, source.start ?? 0);
           this.stored.set(`${url.toString()}`, bytes);
           return { bytes: bytes.length, sha256: sha256Of(bytes), etag: '"x"' };
         },

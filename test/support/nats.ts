@@ -51,9 +51,10 @@ export async function freePort(): Promise<number> {
  */
 export async function startNats(
   config: (at: { port: number; storeDir: string; directory: string }) => string | Promise<{ file: string }>,
+  wantedPort?: number,
 ): Promise<NatsServer> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-nats-'));
-  const port = await freePort();
+  const port = wantedPort ?? (await freePort());
   const made = config({ port, storeDir: join(directory, 'store'), directory });
   let file = join(directory, 'test.conf');
   if (typeof made === 'string') await writeFile(file, made);

@@ -267,7 +267,8 @@ function logOf(step: ScriptedStep, file: FileHandle): StepLog {
     fd: file.fd,
     available: () => Promise.resolve(step.written),
     read: async (offset, buffer) =>
-      (await file.read(buffer, 0, Math.min(buffer.length, Math.max(0, step.written - offset)), offset)).bytesRead,
+      (await file.read(buffer, 0, Math.min(buffer.length, Math.max(0, step.written - offset)), offset))
+        .bytesRead,
     changed: (signal) => sleep(5, signal).catch(() => undefined),
     close: () => file.close(),
   };

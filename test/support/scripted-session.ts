@@ -156,7 +156,12 @@ export class ScriptedSession implements Session {
     });
   }
 
-  async presign(_ref: AttemptRef, _token: Token, object: PresignObject, signal: AbortSignal): Promise<PresignedUrl> {
+  async presign(
+    _ref: AttemptRef,
+    _token: Token,
+    object: PresignObject,
+    signal: AbortSignal,
+  ): Promise<PresignedUrl> {
     this.presigned.push(object);
     await this.coordinator.trace.enter(`presign ${object.kind}`);
     signal.throwIfAborted();

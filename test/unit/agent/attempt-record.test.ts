@@ -83,7 +83,12 @@ describe('the record of an attempt', () => {
     const record = await AttemptRecord.create(parent, first);
     for (const line of lines) await record.append(line);
     await record.append({ kind: 'preparing' });
-    expect(record.state).toMatchObject({ ready: undefined, steps: new Map(), logs: new Map(), acknowledged: 1 });
+    expect(record.state).toMatchObject({
+      ready: undefined,
+      steps: new Map(),
+      logs: new Map(),
+      acknowledged: 1,
+    });
     await record.delete();
     expect(await loadRecords(parent)).toEqual([]);
   });

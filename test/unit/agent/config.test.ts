@@ -39,8 +39,18 @@ describe('the configuration of an agent', () => {
   });
 
   it('prefers flags to the environment', () => {
-    const env = { GANTRY_SLOTS: '3', GANTRY_LABEL: 'a, b=c', GANTRY_EXECUTOR: 'host', GANTRY_IGNORE_IMAGE: 'true' };
-    expect(configOf([], env)).toMatchObject({ slots: 3, labels: ['a', 'b=c'], executor: 'host', ignoreImage: true });
+    const env = {
+      GANTRY_SLOTS: '3',
+      GANTRY_LABEL: 'a, b=c',
+      GANTRY_EXECUTOR: 'host',
+      GANTRY_IGNORE_IMAGE: 'true',
+    };
+    expect(configOf([], env)).toMatchObject({
+      slots: 3,
+      labels: ['a', 'b=c'],
+      executor: 'host',
+      ignoreImage: true,
+    });
     expect(configOf(['--slots', '4', '--label', 'x', '--label', 'y'], env)).toMatchObject({
       slots: 4,
       labels: ['x', 'y'],
@@ -89,9 +99,15 @@ describe('the configuration of an agent', () => {
 
   it('answers help with an example and an unknown flag with its name', () => {
     const help = parse(['--help']);
-    expect(help).toMatchObject({ kind: 'said', text: expect.stringContaining('gantry-agent --coordinator') as string });
+    expect(help).toMatchObject({
+      kind: 'said',
+      text: expect.stringContaining('gantry-agent --coordinator') as string,
+    });
     expect(parse(['--version'])).toMatchObject({ kind: 'said', text: '1.2.3\n' });
-    expect(parse(['--slot', '2'])).toMatchObject({ kind: 'wrong', problems: [expect.stringContaining("'--slot'")] });
+    expect(parse(['--slot', '2'])).toMatchObject({
+      kind: 'wrong',
+      problems: [expect.stringContaining("'--slot'")],
+    });
     expect(parse(['extra']).kind).toBe('wrong');
   });
 });

@@ -24,10 +24,14 @@ describe('the lock of a data directory', () => {
   });
 
   it('ends with the process that held it, however that ended', async () => {
-    const holder = spawn('flock', ['--exclusive', join(directory, 'lock'), 'sh', '-c', 'echo locked; exec sleep 60'], {
-      stdio: ['ignore', 'pipe', 'ignore'],
-      detached: true,
-    });
+    const holder = spawn(
+      'flock',
+      ['--exclusive', join(directory, 'lock'), 'sh', '-c', 'echo locked; exec sleep 60'],
+      {
+        stdio: ['ignore', 'pipe', 'ignore'],
+        detached: true,
+      },
+    );
     await once(holder.stdout, 'data');
     await expect(lockDirectory(directory)).rejects.toThrow(DirectoryInUse);
     process.kill(-holder.pid!, 'SIGKILL');
@@ -46,7 +50,13 @@ describe('the lock of a data directory', () => {
 describe('labels', () => {
   it('detect what cannot be claimed and take the rest from the operator', () => {
     const labels = allLabels(['gpu', 'os=plan9', 'zone=eu', 'gpu'], ['executor=docker']);
-    expect(labels).toEqual([`arch=${process.arch === 'x64' ? 'amd64' : process.arch}`, 'executor=docker', 'gpu', 'os=linux', 'zone=eu']);
+    expect(labels).toEqual([
+      `arch=${process.arch === 'x64' ? 'amd64' : process.arch}`,
+      'executor=docker',
+      'gpu',
+      'os=linux',
+      'zone=eu',
+    ]);
   });
 });
 
@@ -66,7 +76,9 @@ describe('free disk space', () => {
     expect(await disk.check()).toBeUndefined();
     canEvict = false;
     free = 1.25e9;
-    expect(await disk.check()).toBe('disk: 1.3 GB free for /data, it takes stages from 2.0 GB on (--min-free)');
+    expect(await disk.check()).toBe(
+      'disk: 1.3 GB free for /data, it takes stages from 2.0 GB on (--min-free)',
+    );
     expect(disk.reason).toContain('--min-free');
     free = 3e9;
     expect(await disk.check()).toBeUndefined();

@@ -26,7 +26,10 @@ afterEach(() => world.dispose());
 
 const need = { stage: 2, attempt: 1, title: 'build', manifest: { sha256: sha256Of('m'), bytes: 1 } };
 const assignment = assignmentOf(
-  plannedStage({ steps: [plannedStep(1), plannedStep(2)], artifacts: [plannedArtifact(1, { when: 'always' })] }),
+  plannedStage({
+    steps: [plannedStep(1), plannedStep(2)],
+    artifacts: [plannedArtifact(1, { when: 'always' })],
+  }),
   { needs: [need] },
 );
 
@@ -67,15 +70,18 @@ function expectWholeSteps(): void {
 const reports = () => world.coordinator.reports.get(attemptKey(assignment)) ?? [];
 
 describe('a cancel', () => {
-  it.each([...beforeSteps, ...inSteps, ...afterSteps])('that comes at `%s` ends it as canceled', async (call) => {
-    const { release } = await heldAt(call);
-    world.coordinator.session.handlers?.end(assignment, assignment.token, 'canceled', 'ada');
-    release();
-    const end = await world.coordinator.end(assignment);
-    expect(end).toMatchObject({ status: 'canceled', failure: { kind: 'canceled', by: 'ada' } });
-    await nothingLeft();
-    expectWholeSteps();
-  });
+  it.each([...beforeSteps, ...inSteps, ...afterSteps])(
+    'that comes at `%s` ends it as canceled',
+    async (call) => {
+      const { release } = await heldAt(call);
+      world.coordinator.session.handlers?.end(assignment, assignment.token, 'canceled', 'ada');
+      release();
+      const end = await world.coordinator.end(assignment);
+      expect(end).toMatchObject({ status: 'canceled', failure: { kind: 'canceled', by: 'ada' } });
+      await nothingLeft();
+      expectWholeSteps();
+    },
+  );
 
   it('that comes after the end was reported changes nothing', async () => {
     const { release } = await heldAt('remove');
@@ -240,7 +246,10 @@ describe('SIGTERM', () => {
     async (call) => {
       const { agent, release } = await heldAt(call);
       const stopped = agent.stop(never);
-      expect(world.coordinator.session.handlers?.heartbeat()).toMatchObject({ away: true, refusing: 'stopping' });
+      expect(world.coordinator.session.handlers?.heartbeat()).toMatchObject({
+        away: true,
+        refusing: 'stopping',
+      });
       await eventually('it says that it goes away', () => world.coordinator.session.heartbeats > 0);
       setTimeout(release, 50);
       await stopped;

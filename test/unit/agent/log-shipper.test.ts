@@ -1,7 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { setTimeout as pause } from 'node:timers/promises';
-import { chunkBytes, LogShipper, windowBytes, type LogSink, type LogSource } from '../../../agent/logs/log-shipper.js';
+import {
+  chunkBytes,
+  LogShipper,
+  windowBytes,
+  type LogSink,
+  type LogSource,
+} from '../../../agent/logs/log-shipper.js';
 import { sha256Of } from '../../support/agent-world.js';
 import { eventually } from '../../support/eventually.js';
 
@@ -83,7 +89,11 @@ type Move =
 const moves = fc.array(
   fc.oneof<fc.Arbitrary<Move>[]>(
     fc.record({ kind: fc.constant('write' as const), bytes: fc.integer({ min: 1, max: 300_000 }) }),
-    fc.record({ kind: fc.constant('take' as const), chunks: fc.integer({ min: 1, max: 5 }), answer: fc.boolean() }),
+    fc.record({
+      kind: fc.constant('take' as const),
+      chunks: fc.integer({ min: 1, max: 5 }),
+      answer: fc.boolean(),
+    }),
     fc.constant({ kind: 'break' as const }),
     fc.constant({ kind: 'restart' as const }),
   ),
@@ -94,7 +104,10 @@ describe('the log shipper', () => {
   it('delivers every byte once and in order over links and processes that break', async () => {
     await fc.assert(
       fc.asyncProperty(moves, fc.integer({ min: 0, max: 255 }), async (script, seed) => {
-        const bytes = Buffer.alloc(2_000_000, Buffer.from(Array.from({ length: 251 }, (_, i) => (i * 7 + seed) % 256)));
+        const bytes = Buffer.alloc(
+          2_000_000,
+          Buffer.from(Array.from({ length: 251 }, (_, i) => (i * 7 + seed) % 256)),
+        );
         const spool = new Spool(bytes);
         const receiver = new Receiver();
         let acknowledged = 0;

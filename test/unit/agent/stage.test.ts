@@ -135,7 +135,9 @@ describe('a stage from its assignment to its end', () => {
     const services = [{ name: 'db', image: 'postgres:16', env: {} }];
     const { assignment } = await begin(plannedStage({ services }), { images: { busybox: 'sha256:pinned' } });
     await world.machine.step(1);
-    await eventually('the step is reported', () => world.coordinator.kinds(assignment).includes('StepStarted'));
+    await eventually('the step is reported', () =>
+      world.coordinator.kinds(assignment).includes('StepStarted'),
+    );
     const [box] = world.machine.boxes.values();
     expect(box?.spec).toMatchObject({
       image: 'sha256:pinned',
@@ -144,7 +146,9 @@ describe('a stage from its assignment to its end', () => {
     const resolved = (world.coordinator.reports.get(attemptKey(assignment)) ?? []).filter(
       ({ kind }) => kind === 'ImageResolved',
     );
-    expect(resolved).toEqual([{ kind: 'ImageResolved', image: 'postgres:16', digest: 'sha256:of-postgres:16' }]);
+    expect(resolved).toEqual([
+      { kind: 'ImageResolved', image: 'postgres:16', digest: 'sha256:of-postgres:16' },
+    ]);
   });
 
   it('gives steps the facts, the stage’s environment, what former steps wrote and their own, in that order', async () => {
@@ -161,7 +165,12 @@ describe('a stage from its assignment to its end', () => {
     Object.assign(box!.env, { B: 'written', C: 'written' });
     one.exit(0);
     const two = await world.machine.step(2);
-    expect(two.command.env).toMatchObject({ A: 'stage', B: 'written', C: 'step', GANTRY_BRANCH: 'overridden' });
+    expect(two.command.env).toMatchObject({
+      A: 'stage',
+      B: 'written',
+      C: 'step',
+      GANTRY_BRANCH: 'overridden',
+    });
   });
 });
 
@@ -250,7 +259,10 @@ describe('what goes wrong in a stage', () => {
     const plan = plannedStage({ artifacts: [plannedArtifact(1, { when: 'always' })] });
     const first = await begin(plan);
     (await world.machine.step(1)).exit(0);
-    expect(await world.coordinator.end(first.assignment)).toMatchObject({ status: 'failed', failure: missing });
+    expect(await world.coordinator.end(first.assignment)).toMatchObject({
+      status: 'failed',
+      failure: missing,
+    });
     await nothingLeft();
     const second = assignmentOf(plan, { attempt: 2 });
     await world.coordinator.session.assign(second);
@@ -297,7 +309,9 @@ describe('the link', () => {
     // A coordinator that lost what it had not acknowledged.
     world.coordinator.acknowledging = false;
     (await world.machine.step(1)).exit(0);
-    await eventually('the end of the step', () => world.coordinator.kinds(assignment).includes('StepFinished'));
+    await eventually('the end of the step', () =>
+      world.coordinator.kinds(assignment).includes('StepFinished'),
+    );
     world.coordinator.reports.get(attemptKey(assignment))?.pop();
     world.coordinator.session.handlers?.reportsWanted(assignment, 4);
     await eventually('it comes again', () => world.coordinator.kinds(assignment).includes('StepFinished'));

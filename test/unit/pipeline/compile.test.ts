@@ -259,7 +259,7 @@ stages:
     ]);
   });
 
-  it('gives scheduling its outline, with the label of an executor for containers', () => {
+  it('gives scheduling its outline, with the labels that having an image or none implies', () => {
     const [inContainer, onHost] = compiled(`
 stages:
   a: { image: "gcc:14", agents: [gpu, arch=arm64], timeout: 10m, steps: [x, { name: y, run: z }] }
@@ -270,7 +270,7 @@ stages:
       name: 'a',
       cell: {},
       needs: [],
-      labels: ['arch=arm64', 'executor=docker', 'gpu'],
+      labels: ['arch=arm64', 'gpu', 'images'],
       allowFailure: false,
       maxAttempts: 3,
       timeoutMs: 600_000,
@@ -282,7 +282,7 @@ stages:
       name: 'b',
       cell: {},
       needs: [1],
-      labels: ['mac'],
+      labels: ['executor=host', 'mac'],
       allowFailure: true,
       maxAttempts: 3,
       timeoutMs: 3_600_000,

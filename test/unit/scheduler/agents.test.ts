@@ -83,6 +83,15 @@ test('What proved an attempt lost does not count again once a report has revived
   expect(core.stage(run).phase.kind).toBe('leased');
 });
 
+test('A heartbeat that arrives after a later one says nothing', () => {
+  const core = new Core();
+  const agent = core.join(1);
+  const late = core.heartbeat(agent, { refusing: 'disk' });
+  core.beat(agent);
+  core.turn({ kind: 'HeartbeatSeen', heartbeat: late });
+  expect(core.stage(core.submit(1, [outline(1)])).phase.kind).toBe('leased');
+});
+
 test('Heartbeats from before the acceptance say nothing about the attempt', () => {
   const core = new Core();
   const agent = core.join(1);

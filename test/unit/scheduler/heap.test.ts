@@ -5,8 +5,8 @@ import { Timers } from '../../../coordinator/scheduler/timers.js';
 
 test('A heap has the smallest item on top, whatever was added, moved and taken out', () => {
   const operations = fc.array(
-    fc.record({ item: fc.nat(30), weight: fc.option(fc.nat(50), { nil: undefined }) }),
-    { maxLength: 200 },
+    fc.record({ item: fc.nat(60), weight: fc.option(fc.nat(1000), { nil: undefined, freq: 2 }) }),
+    { minLength: 100, maxLength: 400, size: 'max' },
   );
   fc.assert(
     fc.property(operations, (steps) => {

@@ -111,6 +111,18 @@ test('An agent that came back with a lost attempt which began may go on with it'
   expect(core.attempt(run)).toMatchObject({ number: 2, agent: agentId(2) });
 });
 
+test('A lost attempt that never began is not waited for, although its agent is back with it', () => {
+  const core = new Core();
+  core.join(1);
+  const run = core.submit(1, [outline(1)]);
+  const first = core.attempt(run);
+  core.pass(16_000);
+  core.join(2);
+  const held = [{ ...refOf(first), token: first.token }];
+  core.passWith(6_000, { agent: agentId(1), more: { held } }, { agent: agentId(2) });
+  expect(core.attempt(run)).toMatchObject({ number: 2, agent: agentId(2) });
+});
+
 test('A returned lease leaves its attempt number, never its token', () => {
   const core = new Core();
   core.join(1);
