@@ -38,6 +38,8 @@ export interface CoordinatorConfig {
     /** Absent: those of the keys directory. */
     readonly accessKey?: string;
     readonly secretKey?: string;
+    /** Authority of the storage's certificate, when it is one of your own. */
+    readonly ca?: Buffer;
   };
   readonly repoRoots: readonly string[];
   readonly tls?: { readonly certificate: Buffer; readonly key: Buffer; readonly ca?: Buffer };
@@ -100,7 +102,13 @@ export function addCoordinatorOptions(command: Command): Command {
         'GANTRY_NATS_CREDS',
       ),
     )
-    .addOption(option('--nats-ca <file>', 'certificate authority of the NATS servers', 'GANTRY_NATS_CA'))
+    .addOption(
+      option(
+        '--nats-ca <file>',
+        'certificate authority of the NATS servers (default for tls:// servers: --tls-ca)',
+        'GANTRY_NATS_CA',
+      ),
+    )
     .addOption(
       option(
         '--nats-user <user:password>',
@@ -156,7 +164,7 @@ export function addCoordinatorOptions(command: Command): Command {
     .addOption(
       option(
         '--tls-ca <file>',
-        'certificate authority to hand out, when it is one of your own',
+        'authority of that certificate when it is one of your own; trusted for NATS and storage too',
         'GANTRY_TLS_CA',
       ),
     )
@@ -253,8 +261,15 @@ export function readCoordinatorConfig(
   const s3PublicEndpoint =
     text('s3PublicEndpoint') === undefined ? s3Endpoint : url('s3PublicEndpoint', '--s3-public-endpoint');
   const servers = list(text('nats'));
-  const natsCa = file('natsCa', '--nats-ca');
+  const givenCa = file('natsCa', '--nats-ca');
+  // An authority given for servers without TLS would make the client refuse them.
+  const natsCa = givenCa ?? (servers.some((server) => server.startsWith('tls://')) ? tlsCa : undefined);
   const advertise = text('advertise') ?? `${grpcListen.host}:${grpcListen.port}`;
+  if (/^(?:0\.0\.0\.0|\[?::\]?)(?::\d+)?$/.test(advertise)) {
+    problems.push(
+      `--advertise is missing: with --grpc-listen ${text('grpcListen') ?? ''} agents and people must be told a name or address of this machine`,
+    );
+  }
   const roots = raw['repoRoot'];
   const repoRoots =
     Array.isArray(roots) && roots.length > 0
@@ -287,6 +302,7 @@ export function readCoordinatorConfig(
       bucket: text('s3Bucket') ?? 'gantry',
       region: text('s3Region') ?? 'us-east-1',
       ...(accessKey === undefined || secretKey === undefined ? {} : { accessKey, secretKey }),
+      ...(tlsCa === undefined ? {} : { ca: tlsCa }),
     },
     repoRoots,
     ...(certificate === undefined || key === undefined

@@ -79,7 +79,7 @@ export class Coordinator {
   #presence: Presence | undefined;
   #sequence = 0;
   #inbox: Waiting[] = [];
-  #wake = deferred<void>();
+  #wake = deferred();
   #stopped: Error | undefined;
 
   constructor(options: CoordinatorOptions) {
@@ -257,7 +257,7 @@ export class Coordinator {
 
   async #somethingToDo(wakeAtMs: number | undefined): Promise<void> {
     if (this.#inbox.length > 0) return;
-    this.#wake = deferred<void>();
+    this.#wake = deferred();
     if (this.#stopped !== undefined) return;
     if (wakeAtMs === undefined) return this.#wake.promise;
     const waitMs = Math.max(0, wakeAtMs - this.#options.clock.monotonicMs());

@@ -4,13 +4,15 @@
  */
 import { sleep } from '../shared/async/sleep.js';
 import { backoffMs } from '../shared/async/backoff.js';
-import type { RunId } from '../shared/model/ids.js';
+import type { AttemptRef, RunId } from '../shared/model/ids.js';
 import type { Logger } from '../shared/log.js';
 import { NotLeading, type Coordinator } from './coordinator.js';
 import type { Dispatcher } from './dispatch/dispatcher.js';
 import type { History } from './history/history.js';
-import { stageResults, type RunRecord } from './history/record.js';
+import { attemptResults, type AttemptResult, type RunRecord } from './history/record.js';
 import type { RunEvents } from './history/run-events.js';
+import type { LogArchiver } from './logs/log-archiver.js';
+import type { LogKeeper } from './logs/log-keeper.js';
 import type { PlanStore } from './journal/plans.js';
 import type { Command, Effect } from './scheduler/command.js';
 import { assignmentOf } from './scheduler/assignment.js';
@@ -22,6 +24,8 @@ export interface EffectsOptions {
   readonly plans: PlanStore;
   readonly history: History;
   readonly events: RunEvents;
+  readonly archiver: LogArchiver;
+  readonly keeper: LogKeeper;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -89,10 +93,10 @@ export class Effects {
     const { history, log, signal } = this.#options;
     await this.#logsArchived(run);
     for (let failures = 0; ; failures += 1) {
-      const record = await this.#recordOf(run);
-      if (record === undefined) return;
       try {
-        await history.store(record);
+        const record = await this.#recordOf(run);
+        if (record === undefined) return;
+        await history.store({ ...record, results: await this.#archiveRest(run, record.results) });
         break;
       } catch (error) {
         log.warn({ err: error, run }, 'the run could not be put on record: trying again');
@@ -101,6 +105,24 @@ export class Effects {
     }
     await this.#options.coordinator().perform({ kind: 'RunStored', run });
     await history.forgetPlan(run);
+  }
+
+  /** Logs that no agent stored: of lost attempts, and of agents that are gone. */
+  async #archiveRest(run: RunId, results: readonly AttemptResult[]): Promise<readonly AttemptResult[]> {
+    const { archiver, keeper, signal } = this.#options;
+    const done: AttemptResult[] = [];
+    for (const result of results) {
+      if (result.archived) {
+        done.push(result);
+        continue;
+      }
+      const ref: AttemptRef = { run, stage: result.stage, attempt: result.attempt };
+      const logs = await archiver.archive(ref, signal);
+      keeper.archived(ref, Date.now());
+      // What a finished attempt said of its logs stays: where storage has less, reading says what is missing.
+      done.push({ ...result, archived: true, logs: result.logs.length > 0 ? result.logs : logs });
+    }
+    return done;
   }
 
   async #recordOf(run: RunId): Promise<RunRecord | undefined> {
@@ -115,7 +137,7 @@ export class Effects {
         projectId: found.facts.project,
         digest: found.digest,
         view: runView(state, presence, found, now),
-        results: stageResults(found),
+        results: attemptResults(found),
         plan,
         events: events.of(run),
       };
@@ -130,7 +152,7 @@ export class Effects {
         const found = state.runs.get(run);
         return (
           found === undefined ||
-          stageResults(found).every((result) => result.archived || result.logs.length === 0)
+          attemptResults(found).every((result) => result.archived || result.logs.length === 0)
         );
       });
     const waiting = new AbortController();

@@ -1,4 +1,5 @@
 /** Plans of recent runs in memory before the store: a submitted run is dispatched without reading its plan back. */
+import { Recent } from '../shared/async/recent.js';
 import type { RunId } from '../shared/model/ids.js';
 import type { Plan } from '../shared/model/pipeline.js';
 import type { PlanStore } from './journal/plans.js';
@@ -7,7 +8,7 @@ const cached = 256;
 
 export class PlanCache implements PlanStore {
   readonly #store: PlanStore;
-  readonly #plans = new Map<RunId, Plan>();
+  readonly #plans = new Recent<RunId, Plan>(cached);
 
   constructor(store: PlanStore) {
     this.#store = store;
@@ -15,12 +16,12 @@ export class PlanCache implements PlanStore {
 
   async put(plan: Plan): Promise<void> {
     await this.#store.put(plan);
-    this.#remember(plan);
+    this.#plans.set(plan.run, plan);
   }
 
   async get(run: RunId): Promise<Plan | undefined> {
     const plan = this.#plans.get(run) ?? (await this.#store.get(run));
-    if (plan !== undefined) this.#remember(plan);
+    if (plan !== undefined) this.#plans.set(plan.run, plan);
     return plan;
   }
 
@@ -31,12 +32,5 @@ export class PlanCache implements PlanStore {
 
   list(): Promise<readonly RunId[]> {
     return this.#store.list();
-  }
-
-  #remember(plan: Plan): void {
-    this.#plans.delete(plan.run);
-    this.#plans.set(plan.run, plan);
-    const oldest = this.#plans.keys().next();
-    if (this.#plans.size > cached && oldest.done !== true) this.#plans.delete(oldest.value);
   }
 }

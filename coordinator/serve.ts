@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { basename, dirname, resolve } from 'node:path';
 import { readFile } from 'node:fs/promises';
+import { Recent } from '../shared/async/recent.js';
 import { S3BlobStore } from '../shared/blob/s3-blob-store.js';
 import type { Logger } from '../shared/log.js';
 import { connectNats, type NatsAuth } from '../shared/nats/nats-connection.js';
@@ -28,6 +29,7 @@ import { openNatsJournal } from './journal/nats-journal.js';
 import { natsPlanStore } from './journal/nats-plans.js';
 import { ensureStreams, mayPurge } from './journal/nats-streams.js';
 import { natsLiveLog } from './logs/nats-live-log.js';
+import { LogArchiver } from './logs/log-archiver.js';
 import { LogKeeper } from './logs/log-keeper.js';
 import { PlanCache } from './plan-cache.js';
 import { readPipelineAt } from './source/pipeline-at.js';
@@ -41,6 +43,7 @@ export interface Serving {
 }
 
 const heartbeatMs = 2_000;
+const cachedManifests = 16;
 const shutdownGraceMs = 3_000;
 
 /** Resolves when runs can be submitted. Aborting the signal ends everything in order; `ended` then resolves. */
@@ -93,6 +96,7 @@ async function assemble(
     region: config.s3.region,
     accessKey: config.s3.accessKey ?? keys.s3.accessKey,
     secretKey: config.s3.secretKey ?? keys.s3.secretKey,
+    ...(config.s3.ca === undefined ? {} : { ca: config.s3.ca.toString() }),
   });
   releases.push(() => blobs.close());
   await blobs.ensureBucket({ signal });
@@ -119,6 +123,8 @@ async function assemble(
     plans,
     history,
     events,
+    archiver: new LogArchiver({ live, blobs }),
+    keeper,
     log,
     signal: background.signal,
   });
@@ -156,6 +162,7 @@ async function assemble(
     liveLog: live,
     agentAccess: nats.agents,
     progress,
+    manifests: new Recent(cachedManifests),
     tokenKey: keys.tokenKey,
     settings: {
       version: gantryVersion(),

@@ -12,7 +12,8 @@ const namePattern = /^[A-Za-z_][A-Za-z0-9_]*$/;
 const reserved = new Set(['GANTRY_ENV', 'GANTRY_OUTPUT', 'GANTRY_STEP_ID']);
 
 export function parseStepEnv(text: string): StepEnvironment {
-  const variables: Record<string, string> = {};
+  // A map: in an object, `__proto__=x` would set something else.
+  const variables = new Map<string, string>();
   const problems: string[] = [];
   text.split('\n').forEach((raw, index) => {
     const line = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
@@ -27,11 +28,11 @@ export function parseStepEnv(text: string): StepEnvironment {
     } else if (line.includes('\0')) {
       problems.push(`${at} was ignored: the value of ${name} has a NUL byte`);
     } else {
-      variables[name] = line.slice(equals + 1);
+      variables.set(name, line.slice(equals + 1));
     }
   });
   return {
-    variables,
+    variables: Object.fromEntries(variables),
     problems:
       problems.length <= maxProblems
         ? problems

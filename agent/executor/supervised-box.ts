@@ -178,9 +178,11 @@ export class SupervisedBox {
   }
 
   async readEnv(): Promise<Readonly<Record<string, string>>> {
-    const merged: Record<string, string> = {};
-    for (const id of await this.#knownSteps()) Object.assign(merged, (await this.#envOf(id)).variables);
-    return merged;
+    const entries: [string, string][] = [];
+    for (const id of await this.#knownSteps()) {
+      entries.push(...Object.entries((await this.#envOf(id)).variables));
+    }
+    return Object.fromEntries(entries);
   }
 
   /** Ids of the steps that were started, or were about to be, in their order. */

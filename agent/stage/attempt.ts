@@ -12,7 +12,7 @@ import { attemptKey, type AttemptRef, type Token } from '../../shared/model/ids.
 import type { Failure } from '../../shared/model/failure.js';
 import type { Box } from '../executor/executor.js';
 import { archiveLogs } from './archive.js';
-import { AttemptRecord } from './attempt-record.js';
+import type { AttemptRecord } from './attempt-record.js';
 import { finishedReport } from './attempt-state.js';
 import { progressOf, report, type AttemptContext } from './context.js';
 import { Outbox } from './outbox.js';

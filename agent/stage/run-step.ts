@@ -140,7 +140,7 @@ async function follow(
   startedAt: number,
 ): Promise<Ended> {
   const { stop, tools } = context;
-  let timedOut = false;
+  const limit = { reached: false };
   const end = (): void => {
     // It settles `finished`, where a broken box is seen.
     running.terminate(tools.settings.graceMs).catch(() => undefined);
@@ -149,7 +149,7 @@ async function follow(
     if (!stop.alive.aborted) end();
   };
   const timer = stepTimer(step, startedAt, () => {
-    timedOut = true;
+    limit.reached = true;
     end();
   });
   stop.wanted.addEventListener('abort', onStop, { once: true });
@@ -158,7 +158,7 @@ async function follow(
     const result = await untilAborted(running.finished, stop.alive);
     return {
       result,
-      failure: failureOfStep(result, step, timedOut ? undefined : stop.reason, tools.settings.agentName),
+      failure: failureOfStep(result, step, limit.reached ? undefined : stop.reason, tools.settings.agentName),
     };
   } finally {
     clearTimeout(timer);

@@ -6,6 +6,7 @@ import type { FileEntry, Manifest, ManifestArtifact } from '../../shared/model/a
 import type { AttemptRef } from '../../shared/model/ids.js';
 import type { ArtifactView } from '../../shared/model/run.js';
 import { sha256Hex } from '../access/keys.js';
+import { latestResult } from '../history/record.js';
 import { ApiError } from './api-error.js';
 import { selectStages, type FoundRun } from './run-lookup.js';
 import type { Services } from './services.js';
@@ -28,7 +29,7 @@ export async function artifactsOf(
   const stages = selectStages(found.view, query.stage);
   const artifacts: FoundArtifact[] = [];
   for (const stage of stages) {
-    const result = found.results.find((one) => one.stage === stage.number);
+    const result = latestResult(found.results, stage.number);
     if (result?.manifest === undefined) continue;
     const ref: AttemptRef = { run: found.view.run, stage: stage.number, attempt: result.attempt };
     const manifest = await readManifest(services, ref, result.manifest.sha256);
@@ -67,11 +68,8 @@ export const pathBytes = (file: FileEntry): Buffer =>
 /** Lossy where the name is not UTF-8. */
 export const shownPath = (file: FileEntry): string => pathBytes(file).toString();
 
-const cache = new Map<string, Manifest>();
-const cachedManifests = 16;
-
 async function readManifest(services: Services, ref: AttemptRef, sha256: string): Promise<Manifest> {
-  const cached = cache.get(sha256);
+  const cached = services.manifests.get(sha256);
   if (cached !== undefined) return cached;
   let bytes: Buffer;
   try {
@@ -90,8 +88,6 @@ async function readManifest(services: Services, ref: AttemptRef, sha256: string)
   }
   // Its SHA-256 is that of what the agent made in this shape; file paths in it are checked by whoever writes files.
   const manifest = JSON.parse(bytes.toString()) as Manifest;
-  cache.set(sha256, manifest);
-  const oldest = cache.keys().next();
-  if (cache.size > cachedManifests && oldest.done !== true) cache.delete(oldest.value);
+  services.manifests.set(sha256, manifest);
   return manifest;
 }

@@ -9,6 +9,7 @@ import {
   parseInstanceId,
   type AgentId,
   type AttemptRef,
+  type InstanceId,
 } from '../../shared/model/ids.js';
 import type { AgentLinkHandlers } from '../../shared/wire/gen/gantry/v1/AgentLink.js';
 import type { AgentMessage, AgentMessage__Output } from '../../shared/wire/gen/gantry/v1/AgentMessage.js';
@@ -38,7 +39,7 @@ const maxChunkBytes = 64 * 1024;
 export function grpcLink(services: Services, links: Links): AgentLinkHandlers {
   return {
     Open: (call) => {
-      const link = new Link(services, call);
+      const link = new Link(services, call, links);
       links.add(link);
       void link.run().finally(() => links.delete(link));
     },
@@ -54,14 +55,29 @@ export class Links {
   delete(link: Link): void {
     this.#links.delete(link);
   }
+  /**
+   * The newest registration owns the agent's id: streams of older processes end, so that these ask again, are refused
+   * and stop. Their reports carry no instance, so a stream that stayed open would go on counting.
+   */
+  endOlder(newest: Link): void {
+    for (const link of this.#links) {
+      const { owner } = link;
+      if (owner === undefined || owner.agent !== newest.owner?.agent) continue;
+      if (owner.instance === newest.owner.instance) continue;
+      link.end({ code: status.FAILED_PRECONDITION, details: 'another process is this agent now' });
+    }
+  }
   endAll(): void {
     for (const link of this.#links) link.end({ code: status.UNAVAILABLE, details: 'this coordinator stops' });
   }
 }
 
 class Link {
+  /** Known once it was let in. */
+  owner: { readonly agent: AgentId; readonly instance: InstanceId } | undefined;
   readonly #services: Services;
   readonly #call: LinkCall;
+  readonly #links: Links;
   readonly #signal: AbortSignal;
   readonly #ended = new AbortController();
   /** Attempts whose lease was checked on this link: their chunks are not checked one by one. */
@@ -70,9 +86,10 @@ class Link {
   readonly #chains = new Map<string, Promise<void>>();
   #inFlight = 0;
 
-  constructor(services: Services, call: LinkCall) {
+  constructor(services: Services, call: LinkCall, links: Links) {
     this.#services = services;
     this.#call = call;
+    this.#links = links;
     this.#signal = AbortSignal.any([callSignal(call), this.#ended.signal]);
     // Without a listener a broken stream would end the process.
     call.on('error', () => this.#ended.abort());
@@ -94,6 +111,8 @@ class Link {
       }
       const answer = await coordinator.perform({ kind: 'LinkChanged', agent, instance, up: true });
       if (answer.kind === 'refused') throw new ApiError('refused', answer.message);
+      this.owner = { agent, instance };
+      this.#links.endOlder(this);
       this.#call.write({ welcome: { coordinator: this.#services.settings.advertise } });
       await this.#take(agent);
       this.#call.end();

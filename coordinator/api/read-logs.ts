@@ -3,7 +3,7 @@ import type { LogDigest } from '../../shared/model/event.js';
 import type { AttemptRef, RunId } from '../../shared/model/ids.js';
 import { isEnded, type StageView } from '../../shared/model/run.js';
 import { StepCursor, archivedLog, liveLog, type LogPiece } from '../logs/attempt-log.js';
-import type { StageResult } from '../history/record.js';
+import type { AttemptResult } from '../history/record.js';
 import { findRun, selectStages, selectSteps, type FoundRun } from './run-lookup.js';
 import type { Services } from './services.js';
 
@@ -62,7 +62,7 @@ async function* readStage(
 async function* attemptPieces(
   services: Services,
   ref: AttemptRef,
-  result: StageResult | undefined,
+  result: AttemptResult | undefined,
   tailBytes: number,
   wanted: ReadonlySet<number>,
   signal: AbortSignal,
@@ -70,7 +70,12 @@ async function* attemptPieces(
   const startOf = (bytes: number): number => (tailBytes === 0 ? 0 : Math.max(0, bytes - tailBytes));
   if (result?.archived === true) {
     for (const log of result.logs) {
-      if (wanted.has(log.step)) yield* archivedLog(services.blobs, ref, log.step, startOf(log.bytes), signal);
+      if (wanted.has(log.step))
+        yield* archivedLog(
+          services.blobs,
+          { ref, step: log.step, from: startOf(log.bytes), bytes: log.bytes },
+          signal,
+        );
     }
     return;
   }
@@ -89,7 +94,7 @@ async function* attemptPieces(
   for (const log of result?.logs ?? []) {
     const from = cursors.get(log.step)?.offset ?? 0;
     if (wanted.has(log.step) && from < log.bytes) {
-      yield* archivedLog(services.blobs, ref, log.step, from, signal);
+      yield* archivedLog(services.blobs, { ref, step: log.step, from, bytes: log.bytes }, signal);
     }
   }
 }
@@ -169,7 +174,11 @@ async function* rest(
   for (const log of result?.logs ?? []) {
     const from = what.cursors.get(log.step)?.offset ?? 0;
     if (!what.wanted.has(log.step) || from >= log.bytes) continue;
-    for await (const piece of archivedLog(services.blobs, ref, log.step, from, signal)) {
+    for await (const piece of archivedLog(
+      services.blobs,
+      { ref, step: log.step, from, bytes: log.bytes },
+      signal,
+    )) {
       yield named(piece, what.stage, what.attempt);
     }
   }

@@ -2,7 +2,7 @@
 import { parseRunId, type RunId } from '../../shared/model/ids.js';
 import type { Plan } from '../../shared/model/pipeline.js';
 import type { RunView, StageView, StepView } from '../../shared/model/run.js';
-import { stageResults, type RunEvent, type RunRecord, type StageResult } from '../history/record.js';
+import { attemptResults, type RunEvent, type RunRecord, type AttemptResult } from '../history/record.js';
 import { runView } from '../scheduler/views.js';
 import { projectOf } from '../../shared/git/repository-url.js';
 import { ApiError } from './api-error.js';
@@ -17,7 +17,7 @@ export interface Selector {
 /** A run as it is now: from the state while it is there, from its record afterwards. */
 export interface FoundRun {
   readonly view: RunView;
-  readonly results: readonly StageResult[];
+  readonly results: readonly AttemptResult[];
   /** Journal sequence that the view includes; 0 for a recorded run. */
   readonly sequence: number;
   readonly record?: RunRecord;
@@ -85,7 +85,7 @@ export async function findRun(services: Services, run: RunId): Promise<FoundRun>
   const live = await services.coordinator.read(({ state, presence, sequence, now }): FoundRun | undefined => {
     const found = state.runs.get(run);
     if (found === undefined) return undefined;
-    return { view: runView(state, presence, found, now), results: stageResults(found), sequence };
+    return { view: runView(state, presence, found, now), results: attemptResults(found), sequence };
   });
   if (live !== undefined) return live;
   if ((await services.history.index.get(run)) === undefined) {

@@ -164,6 +164,7 @@ class Names {
   readonly #steps = new Map<string, string>();
   readonly #agents = new Map<string, string>();
   readonly #agentName: (agent: AgentId) => string;
+  readonly #images = new Set<string>();
   #running = false;
 
   constructor(agentName: (agent: AgentId) => string) {
@@ -239,6 +240,9 @@ class Names {
         return [...running, this.#attempt(event, 'running', report.note ?? '')];
       }
       case 'ImageResolved':
+        // The first that resolves it pins it; stages that run at once each say so.
+        if (this.#images.has(report.image)) return [];
+        this.#images.add(report.image);
         return [{ kind: 'image', image: report.image, digest: report.digest }];
       case 'StepStarted':
         return [

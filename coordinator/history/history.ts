@@ -1,4 +1,5 @@
 /** Finished runs: putting them on record, and reading them back. */
+import { Recent } from '../../shared/async/recent.js';
 import type { BlobStore } from '../../shared/blob/blob-store.js';
 import type { RunId } from '../../shared/model/ids.js';
 import type { PlanStore } from '../journal/plans.js';
@@ -16,7 +17,7 @@ const cachedRecords = 32;
 
 export class History {
   readonly #options: HistoryOptions;
-  readonly #cache = new Map<RunId, Promise<RunRecord>>();
+  readonly #cache = new Recent<RunId, Promise<RunRecord>>(cachedRecords);
 
   constructor(options: HistoryOptions) {
     this.#options = options;
@@ -46,9 +47,9 @@ export class History {
     const loading = loadRecord(this.#options.blobs, run);
     this.#cache.set(run, loading);
     // A failed load must not be remembered: storage may be back for the next reader.
-    loading.catch(() => this.#cache.delete(run));
-    const oldest = this.#cache.keys().next();
-    if (this.#cache.size > cachedRecords && oldest.done !== true) this.#cache.delete(oldest.value);
+    loading.catch(() => {
+      this.#cache.delete(run);
+    });
     return loading;
   }
 }

@@ -10,15 +10,14 @@ import type { Event, LogDigest } from '../../shared/model/event.js';
 import type { ProjectId, RunId, Sha256 } from '../../shared/model/ids.js';
 import type { Plan } from '../../shared/model/pipeline.js';
 import type { RunView } from '../../shared/model/run.js';
-import type { RunState, StageState } from '../scheduler/state.js';
+import type { AttemptState, RunState } from '../scheduler/state.js';
 
-/** Where the results of one stage are: of its latest attempt. */
-export interface StageResult {
+/** Where what an attempt left is. */
+export interface AttemptResult {
   readonly stage: number;
   readonly attempt: number;
-  readonly ended: boolean;
   readonly manifest?: { readonly sha256: Sha256; readonly bytes: number };
-  /** Of the finished attempt: exact lengths; empty while it runs. */
+  /** Exact lengths once it has finished; empty while it runs, and of a lost one until it is archived. */
   readonly logs: readonly LogDigest[];
   /** The logs are in storage. */
   readonly archived: boolean;
@@ -35,25 +34,25 @@ export interface RunRecord {
   readonly projectId: ProjectId;
   readonly digest: Sha256;
   readonly view: RunView;
-  readonly results: readonly StageResult[];
+  /** All attempts of a stage stand together, in order. */
+  readonly results: readonly AttemptResult[];
   readonly plan: Plan;
   readonly events: readonly RunEvent[];
 }
 
-export const stageResults = (run: RunState): readonly StageResult[] => run.stages.flatMap(stageResult);
+export const attemptResults = (run: RunState): readonly AttemptResult[] =>
+  run.stages.flatMap((stage) => stage.attempts.map(attemptResult));
 
-function stageResult(stage: StageState): readonly StageResult[] {
-  const attempt = stage.attempts.at(-1);
-  if (attempt === undefined) return [];
-  const base = {
-    stage: stage.outline.number,
-    attempt: attempt.number,
-    ended: stage.phase.kind === 'ended',
-  };
-  if (attempt.phase.kind !== 'finished') return [{ ...base, logs: [], archived: false }];
-  const { manifest, logs, archived } = attempt.phase;
-  return [{ ...base, logs, archived, ...(manifest === undefined ? {} : { manifest }) }];
+function attemptResult({ stage, number, phase }: AttemptState): AttemptResult {
+  const base = { stage: stage.outline.number, attempt: number };
+  if (phase.kind !== 'finished') return { ...base, logs: [], archived: false };
+  const { manifest, logs, archived } = phase;
+  return { ...base, logs, archived, ...(manifest === undefined ? {} : { manifest }) };
 }
+
+/** Of a stage's latest attempt. */
+export const latestResult = (results: readonly AttemptResult[], stage: number): AttemptResult | undefined =>
+  results.findLast((one) => one.stage === stage);
 
 const zip = promisify(gzip);
 const unzip = promisify(gunzip);

@@ -14,6 +14,7 @@ import {
 } from 'nats';
 
 import type { Logger } from '../../shared/log.js';
+import { askAgain } from '../../shared/nats/nats-ask.js';
 import type { NatsLink } from '../../shared/nats/nats-connection.js';
 import type { NatsNames } from '../../shared/nats/names.js';
 
@@ -34,6 +35,7 @@ export class NatsUnsuitable extends Error {
 
 const gibibyte = 1024 ** 3;
 const smallestLogsBytes = 16 * 1024 ** 2;
+const probing = 'reserves what the server has, to be halved';
 const insufficientStorage = new Set([10047, 10028, 10002, 10023]);
 
 /** Throws NatsUnsuitable. Safe to repeat, and for several coordinators at once. */
@@ -90,10 +92,11 @@ function checkServer(link: NatsLink, log: Logger, replicas: number): void {
 async function managerOf(link: NatsLink): Promise<JetStreamManager> {
   try {
     const manager = await link.nc.jetstreamManager({ checkAPI: false });
-    await manager.getAccountInfo();
+    // A cluster that is starting has no leader yet.
+    await askAgain(link, () => manager.getAccountInfo());
     return manager;
   } catch (error) {
-    if (error instanceof NatsError && (error.code === '503' || error.api_error?.err_code === 10039))
+    if (error instanceof NatsError && (error.code === '503' || error.api_error?.code === 503))
       throw new NatsUnsuitable(
         "JetStream is not enabled for this user's account: give the account storage limits, or use the configuration that `gantry nats init` writes",
         { cause: error },
@@ -153,7 +156,12 @@ async function ensureLogs(
   options: StreamOptions,
 ): Promise<void> {
   const found = await find(manager, wanted.name);
-  if (found !== undefined) return verify(manager, found, wanted);
+  if (found !== undefined) {
+    await verify(manager, found, wanted);
+    // Its maker died on the way.
+    if (found.config.description === probing) await halve(manager, found.config);
+    return;
+  }
   const { limits } = await manager.getAccountInfo();
   const account = limits.max_storage > 0 ? limits.max_storage : Infinity;
   let probe = Math.min(2 * (options.logsBytes ?? 64 * gibibyte), account);
@@ -163,7 +171,7 @@ async function ensureLogs(
         `the NATS server has less than ${(2 * smallestLogsBytes) / 1024 ** 2} MiB of storage left: raise \`max_file_store\` in its configuration or free space`,
       );
     try {
-      await manager.streams.add({ ...wanted, max_bytes: Math.floor(probe) });
+      await manager.streams.add({ ...wanted, max_bytes: Math.floor(probe), description: probing });
       break;
     } catch (error) {
       const code = error instanceof NatsError ? error.api_error?.err_code : undefined;
@@ -174,8 +182,13 @@ async function ensureLogs(
     }
   }
   const { config } = await manager.streams.info(wanted.name);
-  await manager.streams.update(wanted.name, { ...config, max_bytes: Math.floor(probe / 2) });
+  await halve(manager, config);
   options.log.info({ stream: wanted.name, bytes: Math.floor(probe / 2) }, 'stream made');
+}
+
+async function halve(manager: JetStreamManager, config: StreamConfig): Promise<void> {
+  const half = { max_bytes: Math.floor(config.max_bytes / 2), description: 'logs of running attempts' };
+  await manager.streams.update(config.name, { ...config, ...half });
 }
 
 async function find(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {

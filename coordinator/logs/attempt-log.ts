@@ -32,49 +32,50 @@ export class StepCursor {
   }
 }
 
+export interface ArchivedStep {
+  readonly ref: AttemptRef;
+  readonly step: number;
+  /** First byte wanted. */
+  readonly from: number;
+  /** Length of the whole log, as its agent said. */
+  readonly bytes: number;
+}
+
 /** The whole of one step's log, or its rest from `from`, out of storage. */
 export async function* archivedLog(
   blobs: BlobStore,
-  ref: AttemptRef,
-  step: number,
-  from: number,
+  { ref, step, from, bytes: length }: ArchivedStep,
   signal: AbortSignal,
 ): AsyncGenerator<LogPiece> {
   let offset = from;
   try {
     const head = await blobs.head(logKey(ref, step), { signal });
-    if (head === undefined) {
-      yield {
-        step,
-        offset,
-        bytes: new Uint8Array(),
-        at: 0,
-        missing: `the log of step ${step} is not in storage`,
-      };
-      return;
+    if (head !== undefined && head.bytes > offset) {
+      const range = offset === 0 ? {} : { range: { start: offset } };
+      const content = await blobs.get(logKey(ref, step), { signal, ...range });
+      for await (const chunk of content.body) {
+        // A stream without an encoding gives Buffers.
+        const bytes = chunk as Buffer;
+        yield { step, offset, bytes, at: 0 };
+        offset += bytes.length;
+      }
     }
-    if (head.bytes <= offset) return;
-    const content = await blobs.get(logKey(ref, step), {
-      signal,
-      ...(offset === 0 ? {} : { range: { start: offset } }),
-    });
-    for await (const chunk of content.body) {
-      // A stream without an encoding gives Buffers.
-      const bytes = chunk as Buffer;
-      yield { step, offset, bytes, at: 0 };
-      offset += bytes.length;
+    if (offset < length) {
+      yield missing(step, offset, `nobody has what follows byte ${offset} of ${length}: its agent was lost`);
     }
   } catch (error) {
     if (!(error instanceof BlobError)) throw error;
-    yield {
-      step,
-      offset,
-      bytes: new Uint8Array(),
-      at: 0,
-      missing: `from byte ${offset} on: ${error.message}`,
-    };
+    yield missing(step, offset, `from byte ${offset} on: ${error.message}`);
   }
 }
+
+const missing = (step: number, offset: number, what: string): LogPiece => ({
+  step,
+  offset,
+  bytes: new Uint8Array(),
+  at: 0,
+  missing: what,
+});
 
 /** All live pieces of an attempt, in order and without overlaps, per step. Ends as `LiveLog.read` does. */
 export async function* liveLog(

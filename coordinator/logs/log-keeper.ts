@@ -26,9 +26,13 @@ export class LogKeeper {
   take(entry: Entry): void {
     for (const event of entry.events) {
       if (event.kind !== 'AttemptReported' || event.report.kind !== 'LogsArchived') continue;
-      const ref: AttemptRef = { run: event.run, stage: event.stage, attempt: event.attempt };
-      this.#due.set(attemptKey(ref), { ref, at: entry.at + purgeAfterMs });
+      this.archived({ run: event.run, stage: event.stage, attempt: event.attempt }, entry.at);
     }
+  }
+
+  /** The attempt's logs are in storage since `at`, wall ms. */
+  archived(ref: AttemptRef, at: number): void {
+    this.#due.set(attemptKey(ref), { ref, at: at + purgeAfterMs });
   }
 
   begin(): void {

@@ -10,7 +10,7 @@ import { handleAssignAnswered, handleHeartbeat, handleLink } from './hear.js';
 import type { Presence } from './presence.js';
 import { whyNotRunnable } from './ready.js';
 import { handleReport } from './report.js';
-import { stageOf, type State } from './state.js';
+import { stageOf, type AgentState, type State } from './state.js';
 
 export { JournalLostTail } from './report.js';
 
@@ -42,7 +42,7 @@ function respond(state: State, presence: Presence, command: Command, now: Now): 
     case 'LinkChanged':
       return answer(handleLink(state, presence, command, now));
     case 'RunStored':
-      return stored(state, command.run);
+      return stored(state, presence, command.run);
   }
 }
 
@@ -96,7 +96,7 @@ function register(
   now: Now,
 ): Handled {
   const known = state.agents.get(command.agent);
-  if (known?.instance === command.instance && known.keyHash === command.keyHash) return answer(done);
+  if (known !== undefined && isSame(known, command)) return answer(done);
   const seen = presence.agents.get(command.agent);
   if (seen !== undefined) {
     // What the older instance said about itself does not hold for this one, whose silence begins now.
@@ -111,6 +111,22 @@ function register(
   return accept({ ...command, kind: 'AgentRegistered' });
 }
 
+/** The same registration, sent again because its answer was lost. */
+function isSame(known: AgentState, command: Extract<Command, { kind: 'RegisterAgent' }>): boolean {
+  const content = (one: Omit<typeof command, 'kind'>): string =>
+    JSON.stringify([
+      one.instance,
+      one.keyHash,
+      one.name,
+      one.labels.toSorted(),
+      one.slots,
+      one.projects,
+      one.trust,
+      one.version,
+    ]);
+  return content(known) === content(command);
+}
+
 function drain(state: State, command: Extract<Command, { kind: 'DrainAgent' }>): Handled {
   const known = state.agents.get(command.agent);
   if (known === undefined) return answer({ kind: 'not-found', message: `no agent ${command.agent}` });
@@ -120,10 +136,12 @@ function drain(state: State, command: Extract<Command, { kind: 'DrainAgent' }>):
 }
 
 /** The record is where it stays, so the run may leave the state. */
-function stored(state: State, run: RunId): Handled {
+function stored(state: State, presence: Presence, run: RunId): Handled {
   const known = state.runs.get(run);
   if (known === undefined) return answer(done);
   if (known.ended === undefined) return refuse(`run ${run} has not ended, so its record cannot be whole`);
+  presence.runTimers.delete(run);
+  presence.records.delete(run);
   return accept({ kind: 'RunRecorded', run });
 }
 

@@ -40,7 +40,9 @@ export function handleLink(
 
 const otherInstance = (agent: AgentId): Answer => ({
   kind: 'refused',
-  message: `agent ${agent} is registered by another process since: register again`,
+  message:
+    `another process has registered as agent ${agent} since: where a data directory was copied (a cloned machine), ` +
+    'remove identity.json from the copy, so that it joins as an agent of its own',
 });
 
 function noteLink(seen: AgentPresence, isUp: boolean, now: Now): void {

@@ -79,8 +79,10 @@ export function handleReport(state: State, presence: Presence, command: ReportCo
     };
   }
   const { run, stage, attempt: number } = ref;
+  // The agent states an age; whatever it states, nothing happened before the lease or after now.
+  const happenedAt = Math.min(now.wallMs, Math.max(attempt.leasedAt, at));
   return {
-    events: [{ kind: 'AttemptReported', run, stage, attempt: number, token, n, at, report }],
+    events: [{ kind: 'AttemptReported', run, stage, attempt: number, token, n, at: happenedAt, report }],
     answer: { kind: 'reported', n },
   };
 }

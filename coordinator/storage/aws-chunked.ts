@@ -35,7 +35,7 @@ export async function* decodeAwsChunked(
   for (;;) {
     const { size, signature } = parseChunkHeader(await reader.line());
     const hash = options.verifier === undefined ? undefined : createHash('sha256');
-    for (let left = size; left > 0; ) {
+    for (let left = size; left > 0;) {
       const bytes = await reader.some(left);
       left -= bytes.length;
       hash?.update(bytes);

@@ -59,7 +59,7 @@ export async function writeBody(file: FileHandle, body: Body): Promise<VerifiedD
 
   try {
     for await (const chunk of body.chunks) {
-      for (let taken = 0; taken < chunk.length; ) {
+      for (let taken = 0; taken < chunk.length;) {
         const part = chunk.copy(filling, filled, taken);
         taken += part;
         filled += part;
@@ -75,7 +75,7 @@ export async function writeBody(file: FileHandle, body: Body): Promise<VerifiedD
 }
 
 export async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
-  for (let written = 0; written < bytes.length; ) {
+  for (let written = 0; written < bytes.length;) {
     written += (await file.write(bytes, written)).bytesWritten;
   }
 }

@@ -23,9 +23,7 @@ const maxBodyBytes = 5 * 1024 ** 3;
 export function bodyOf(request: S3Request, proof: PayloadProof): Body {
   const bytes = declaredBytes(request, proof);
   if (bytes > maxBodyBytes) throw new S3Error('EntityTooLarge', 'one put or part has at most 5 GiB');
-  const digests = new Digests(
-    promisesOf(request.headers, proof.kind === 'sha256' ? proof.hex : undefined),
-  );
+  const digests = new Digests(promisesOf(request.headers, proof.kind === 'sha256' ? proof.hex : undefined));
   let trailer: ReadonlyMap<string, string> = new Map();
   request.accept();
   // Giving up in the middle must not destroy the connection: the client is still owed the answer.
@@ -50,7 +48,8 @@ export async function readDocument(
   maxBytes: number,
 ): Promise<string> {
   const body = bodyOf(request, proof);
-  if (body.bytes > maxBytes) throw new S3Error('EntityTooLarge', `the document has more than ${maxBytes} bytes`);
+  if (body.bytes > maxBytes)
+    throw new S3Error('EntityTooLarge', `the document has more than ${maxBytes} bytes`);
   const chunks: Buffer[] = [];
   for await (const chunk of body.chunks) {
     body.digests.update(chunk);

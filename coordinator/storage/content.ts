@@ -88,7 +88,7 @@ async function* readSpan(
   { start, end }: Span,
   blocks: Blocks,
 ): AsyncGenerator<Buffer, void, undefined> {
-  for (let position = start; position < end; ) {
+  for (let position = start; position < end;) {
     const block = blocks.next();
     const { bytesRead } = await file.read(block, 0, Math.min(block.length, end - position), position);
     if (bytesRead === 0) throw new Error('an object file is shorter than its record says');

@@ -26,9 +26,7 @@ const refusedHeaders = [
 ];
 
 /** How the client describes the object that it makes. */
-export function describedBy(
-  headers: ReadonlyMap<string, string>,
-): Pick<ObjectRecord, 'headers' | 'meta'> {
+export function describedBy(headers: ReadonlyMap<string, string>): Pick<ObjectRecord, 'headers' | 'meta'> {
   const kept: Record<string, string> = {};
   const meta: Record<string, string> = {};
   let metaBytes = 0;

@@ -44,7 +44,10 @@ export async function getObject(call: Call, bucket: Bucket, key: string): Promis
     }
     if (verdict === 'not-modified') {
       await content.close();
-      return emptyAnswer(304, { etag: quoted(record.etag), 'last-modified': described['last-modified'] ?? '' });
+      return emptyAnswer(304, {
+        etag: quoted(record.etag),
+        'last-modified': described['last-modified'] ?? '',
+      });
     }
     const { span } = range;
     const part = range.kind === 'part';

@@ -71,7 +71,8 @@ export async function verifySignature(
     sameText(claim.signature, signer.signatureOf({ request, claim, path, payload, key })),
   );
   if (!matches) {
-    const message = 'the signature is not the one expected: check the secret key and how the request is signed';
+    const message =
+      'the signature is not the one expected: check the secret key and how the request is signed';
     throw new S3Error('SignatureDoesNotMatch', message);
   }
   return proofOf(payload, { key, date: claim.date, scope: claim.scope, seed: claim.signature });
@@ -88,10 +89,7 @@ export function chunkSignature(signing: ChunkSigning, previous: string, sha256: 
 
 /** The signature of the trailer of an `aws-chunked` body. */
 export function trailerSignature(signing: ChunkSigning, previous: string, sha256: string): string {
-  return hmac(
-    signing.key,
-    `${algorithm}-TRAILER\n${signing.date}\n${signing.scope}\n${previous}\n${sha256}`,
-  );
+  return hmac(signing.key, `${algorithm}-TRAILER\n${signing.date}\n${signing.scope}\n${previous}\n${sha256}`);
 }
 
 /** Compares without telling by its duration how much of it was right. */

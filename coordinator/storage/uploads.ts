@@ -81,7 +81,9 @@ export class Uploads {
       await this.#locks.run(upload.id, async () => {
         const directory = join(this.root, upload.id);
         // Not `renameInto`: an upload that was aborted meanwhile must not come back as a directory with one part.
-        if ((await ignoringMissing(rename(path, join(directory, partName(part))).then(() => true))) !== true) {
+        if (
+          (await ignoringMissing(rename(path, join(directory, partName(part))).then(() => true))) !== true
+        ) {
           throw noSuchUpload();
         }
         await syncDirectory(directory);

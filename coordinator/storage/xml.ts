@@ -56,12 +56,18 @@ const parser = new XMLParser({
   isArray: (name) => name === 'Object' || name === 'Part',
 });
 
-/** Parses the document of a request. Throws `MalformedXML`. */
+/** The one element that a document is, from its beginning to its end. */
+const wholeDocument = /^\s*(?:<\?xml[^>]*\?>)?\s*<([A-Za-z]+)(?:\s[^>]*)?>.*<\/\1>\s*$/s;
+
+/**
+ * Parses the document of a request. Throws `MalformedXML`. The parser is lenient inside of it; length and digest of the body have shown by then
+ * that it is what the client wrote.
+ */
 export function parseXml(text: string): Readonly<Record<string, unknown>> {
   // No client sends a document type; what it could declare is only trouble.
   if (text.includes('<!DOCTYPE')) throw new S3Error('MalformedXML', 'a document type is not accepted');
   try {
-    const parsed: unknown = parser.parse(text, true);
+    const parsed: unknown = wholeDocument.test(text) ? parser.parse(text) : undefined;
     if (isRecord(parsed)) return parsed;
   } catch {
     // Its own words are about its own parser; the client needs to know only that the document is wrong.

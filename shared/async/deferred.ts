@@ -5,7 +5,8 @@ export interface Deferred<T> {
   readonly reject: (error: Error) => void;
 }
 
-export function deferred<T>(): Deferred<T> {
+/** Without a type argument: of nothing, just the moment. */
+export function deferred<T = void>(): Deferred<T> {
   let resolve!: (value: T) => void;
   let reject!: (error: Error) => void;
   const promise = new Promise<T>((onResolve, onReject) => {

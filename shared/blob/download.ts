@@ -36,7 +36,9 @@ export async function* download(
         headers: {
           // Compressed on the way, it would be neither the length nor the bytes that were asked for.
           'accept-encoding': 'identity',
-          ...(partial ? { range: `bytes=${start}-${range === undefined ? '' : range.start + range.bytes - 1}` } : {}),
+          ...(partial
+            ? { range: `bytes=${start}-${range === undefined ? '' : range.start + range.bytes - 1}` }
+            : {}),
           ...(etag === undefined ? {} : { 'if-match': etag }),
         },
         signal,

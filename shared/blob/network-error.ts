@@ -2,7 +2,8 @@
 export function describeNetworkError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   // Connecting to a name with several addresses fails with one error that holds those of each.
-  if (error instanceof AggregateError && error.errors.length > 0) return describeNetworkError(error.errors[0]);
+  if (error instanceof AggregateError && error.errors.length > 0)
+    return describeNetworkError(error.errors[0]);
   const code = 'code' in error ? error.code : undefined;
   if (code === 'ECONNREFUSED') return 'nothing listens there (ECONNREFUSED)';
   if (code === 'ENOTFOUND') return 'its name does not resolve (ENOTFOUND)';

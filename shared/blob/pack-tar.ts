@@ -67,7 +67,10 @@ class Archive {
   #count = 0;
   readonly #files: FileEntry[] = [];
   // Two groups are open at a time, so that a compressed file between two texts does not cut their member short.
-  readonly #groups: Readonly<Record<Kind, Group>> = { shrinks: emptyGroup('shrinks'), stored: emptyGroup('stored') };
+  readonly #groups: Readonly<Record<Kind, Group>> = {
+    shrinks: emptyGroup('shrinks'),
+    stored: emptyGroup('stored'),
+  };
   readonly #ahead: { readonly member: Promise<Buffer>; readonly entries: readonly Placed[] }[] = [];
 
   constructor(options: PackOptions) {
@@ -78,7 +81,12 @@ class Archive {
     const index = this.#count;
     this.#count += 1;
     if (input.kind === 'link') {
-      await this.#addToGroup('shrinks', { index, entry: linkEntry(input), header: headerOf(input), content: [] });
+      await this.#addToGroup('shrinks', {
+        index,
+        entry: linkEntry(input),
+        header: headerOf(input),
+        content: [],
+      });
     } else if (input.size <= groupBytes) {
       await this.#addSmall(index, input);
     } else {

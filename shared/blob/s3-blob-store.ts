@@ -1,7 +1,4 @@
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
 import { Readable } from 'node:stream';
-import { rootCertificates } from 'node:tls';
 import {
   AbortMultipartUploadCommand,
   CompleteMultipartUploadCommand,
@@ -14,9 +11,9 @@ import {
   HeadObjectCommand,
   ListObjectsV2Command,
   PutObjectCommand,
-  S3Client,
   UploadPartCommand,
 } from '@aws-sdk/client-s3';
+import type { S3Client } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { BlobError } from './blob-error.js';
 import type {
@@ -33,21 +30,11 @@ import type {
   UploadId,
 } from './blob-store.js';
 import { PresignedUrl } from './presigned-url.js';
+import { s3Client } from './s3-client.js';
+import type { S3Options } from './s3-client.js';
 import { toBlobError } from './s3-errors.js';
 
-export interface S3Options {
-  readonly endpoint: string;
-  /** What presigned URLs name, when agents and people reach the server by another address. Default: `endpoint`. */
-  readonly publicEndpoint?: string;
-  readonly region: string;
-  readonly bucket: string;
-  readonly accessKey: string;
-  readonly secretKey: string;
-  /** PEM of the authority that signed the server's certificate, when the system does not know it. */
-  readonly ca?: string;
-  /** `endpoint/bucket/key` (default) or `bucket.endpoint/key`. */
-  readonly pathStyle?: boolean;
-}
+export type { S3Options } from './s3-client.js';
 
 /** What S3 takes in one DeleteObjects. */
 const deleteBatch = 1000;
@@ -340,28 +327,6 @@ export class S3BlobStore implements BlobStore {
       throw toBlobError(error, this, { what, ...(key === undefined ? {} : { key }), signal });
     }
   }
-}
-
-function s3Client(options: S3Options, endpoint: string): S3Client {
-  const keepAlive = { keepAlive: true, maxSockets: 64 };
-  const ca = options.ca === undefined ? {} : { ca: [...rootCertificates, options.ca] };
-  return new S3Client({
-    endpoint,
-    region: options.region,
-    credentials: { accessKeyId: options.accessKey, secretAccessKey: options.secretKey },
-    forcePathStyle: options.pathStyle ?? true,
-    // With the default, bodies travel as aws-chunked with a trailing checksum, which some servers refuse and others store as
-    // it came. Gantry verifies content by its own SHA-256.
-    requestChecksumCalculation: 'WHEN_REQUIRED',
-    responseChecksumValidation: 'WHEN_REQUIRED',
-    requestHandler: {
-      connectionTimeout: 5_000,
-      // Of silence, not of the whole request: a large put takes longer.
-      socketTimeout: 60_000,
-      httpAgent: new HttpAgent(keepAlive),
-      httpsAgent: new HttpsAgent({ ...keepAlive, ...ca }),
-    },
-  });
 }
 
 function presigning(options: PresignOptions & { readonly bytes?: number }): {

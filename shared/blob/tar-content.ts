@@ -41,7 +41,7 @@ async function openInput(input: FileInput): Promise<Readable | { readonly fd: nu
 async function* readDescriptor(fd: number): AsyncGenerator<Buffer, void, undefined> {
   try {
     const block = Buffer.allocUnsafeSlow(blockBytes);
-    for (let position = 0; ; ) {
+    for (let position = 0; ;) {
       const { bytesRead } = await readFile(fd, block, 0, block.length, position);
       if (bytesRead === 0) return;
       position += bytesRead;

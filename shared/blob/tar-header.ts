@@ -44,7 +44,9 @@ function longEntry(type: 'L' | 'K', text: Buffer): Buffer {
   return Buffer.concat([block(header), content, tarPadding(content.length)]);
 }
 
-function block(header: Omit<TarHeader, 'kind' | 'target'> & { readonly target: Buffer; readonly type: string }): Buffer {
+function block(
+  header: Omit<TarHeader, 'kind' | 'target'> & { readonly target: Buffer; readonly type: string },
+): Buffer {
   const bytes = Buffer.alloc(tarBlockBytes);
   header.path.copy(bytes, 0, 0, nameBytes);
   octal(bytes, 100, 8, header.mode & 0o7777);

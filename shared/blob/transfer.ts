@@ -67,7 +67,10 @@ export interface Transfer {
   get(request: DownloadRequest): AsyncIterable<Buffer>;
   getBytes(request: DownloadRequest & { readonly maxBytes: number }): Promise<Buffer>;
   /** Writes beside `path` first and renames once verified: there is never a damaged or partial file at `path`. */
-  getFile(request: DownloadRequest, path: string): Promise<{ readonly bytes: number; readonly sha256: Sha256 }>;
+  getFile(
+    request: DownloadRequest,
+    path: string,
+  ): Promise<{ readonly bytes: number; readonly sha256: Sha256 }>;
 
   close(): void;
 }

@@ -102,7 +102,9 @@ async function putPart(
   const etag = await retrying(new Retries(context.attempts, context.signal), async (repeated) => {
     if (repeated) hash?.rewind();
     // Back-off may have outlasted the URL: a try after the first gets a new one.
-    const url = repeated ? await urls.fresh(part.number, context.signal) : await urls.of(part.number, context.signal);
+    const url = repeated
+      ? await urls.fresh(part.number, context.signal)
+      : await urls.of(part.number, context.signal);
     const blocks = source.blocks(part.start, part.bytes);
     const body = hash === undefined ? blocks : hashing(blocks, hash);
     return putOnce({ url, bytes: part.bytes, body }, context);

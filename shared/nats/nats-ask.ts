@@ -52,6 +52,7 @@ export const notFound = { stream: 10059, message: 10037 } as const;
 function isTransient(error: unknown): boolean {
   if (!(error instanceof NatsError)) return false;
   const { api_error: answer } = error;
-  // 10008: JetStream temporarily unavailable, 10006 and 10074: a cluster without a leader, 503s all of them.
-  return answer === undefined ? error.code !== 'PERMISSIONS_VIOLATION' : answer.code === 503;
+  if (answer === undefined) return error.code !== 'PERMISSIONS_VIOLATION';
+  // JetStream temporarily unavailable, a cluster without a leader: 503s all of them, but so is "not enabled".
+  return answer.code === 503 && answer.err_code !== 10039 && answer.err_code !== 10076;
 }

@@ -2,7 +2,16 @@
  * One connection to NATS, which comes back by itself for ever. What it adds to the client: a signal at a break, errors
  * that say what to do, and signatures by `node:crypto`.
  */
-import { connect, Events, NatsError, type ConnectionOptions, type NatsConnection } from 'nats';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+
+import {
+  connect,
+  Events,
+  NatsError,
+  type ConnectionOptions,
+  type NatsConnection,
+  type TlsOptions,
+} from 'nats';
 
 import { backoffMs } from '../async/backoff.js';
 import { deferred } from '../async/deferred.js';
@@ -90,12 +99,12 @@ export async function connectNats(options: NatsOptions): Promise<NatsLink> {
 }
 
 function clientOptions(options: NatsOptions): ConnectionOptions {
-  const tls = options.ca !== undefined || options.servers.some((server) => server.startsWith('tls://'));
+  const secure = options.ca !== undefined || options.servers.some((server) => server.startsWith('tls://'));
   return {
     servers: [...options.servers],
     name: options.name,
     ...credentials(options.auth),
-    ...(tls ? { tls: options.ca === undefined ? {} : { ca: options.ca } } : {}),
+    ...(secure ? { tls: tlsOptions(options) } : {}),
     maxReconnectAttempts: -1,
     // A coordinator is useless while disconnected, and a server that restarts is back within tens of milliseconds.
     reconnectTimeWait: 100,
@@ -109,6 +118,29 @@ function clientOptions(options: NatsOptions): ConnectionOptions {
     ignoreClusterUpdates: true,
     ignoreAuthErrorAbort: options.closeWhenRefused !== true,
   };
+}
+
+/**
+ * Given an IP address, the client names no host to TLS, and Node then checks the certificate for `localhost`. So the
+ * check is made here: for one of the addresses given.
+ */
+function tlsOptions({ ca, servers }: NatsOptions): TlsOptions {
+  const hosts = servers.map(hostOf);
+  const tls = {
+    handshakeFirst: false,
+    ...(ca === undefined ? {} : { ca }),
+    checkServerIdentity(host: string, certificate: PeerCertificate): Error | undefined {
+      const isNamed = hosts.some((name) => checkServerIdentity(name, certificate) === undefined);
+      return isNamed ? undefined : checkServerIdentity(hosts[0] ?? host, certificate);
+    },
+  };
+  return tls;
+}
+
+/** Of `nats://host:port`, `[::1]:4222`, `host`. */
+function hostOf(server: string): string {
+  const address = server.includes('://') ? server : `nats://${server}`;
+  return URL.canParse(address) ? new URL(address).hostname.replace(/^\[(.*)\]$/, '$1') : server;
 }
 
 function credentials(auth: NatsAuth): ConnectionOptions {

@@ -26,7 +26,8 @@ export function createNkey(role: NkeyRole): Nkey {
 
 /** Throws when the text is no seed; the message never shows it. */
 export function nkeyFromSeed(seed: string): Nkey {
-  const bytes = decode(seed.trim());
+  const text = seed.trim();
+  const bytes = /^S[A-Z2-7]{57}$/.test(text) ? decode(text) : undefined;
   const first = bytes?.[0];
   const second = bytes?.[1];
   if (bytes?.length !== 34 || first === undefined || second === undefined || (first & 0xf8) !== seedPrefix)

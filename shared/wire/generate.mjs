@@ -16,11 +16,23 @@ const stamp = join(outDir, '.digest');
 if (!existsSync(stamp) || readFileSync(stamp, 'utf8') !== digest) {
   rmSync(outDir, { recursive: true, force: true });
   mkdirSync(outDir, { recursive: true });
-  const options = ['--longs=Number', '--enums=String', '--bytes=Buffer', '--oneofs', '--grpcLib=@grpc/grpc-js', '--importFileExtension=.js'];
+  const options = [
+    '--longs=Number',
+    '--enums=String',
+    '--bytes=Buffer',
+    '--oneofs',
+    '--grpcLib=@grpc/grpc-js',
+    '--importFileExtension=.js',
+  ];
   execFileSync(
     process.execPath,
-    [join(root, 'node_modules/@grpc/proto-loader/build/bin/proto-loader-gen-types.js'), ...options, `--includeDirs=${protoDir}`, `--outDir=${outDir}`,
-      ...files.map((file) => `gantry/v1/${file}`)],
+    [
+      join(root, 'node_modules/@grpc/proto-loader/build/bin/proto-loader-gen-types.js'),
+      ...options,
+      `--includeDirs=${protoDir}`,
+      `--outDir=${outDir}`,
+      ...files.map((file) => `gantry/v1/${file}`),
+    ],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   );
   // Unused imports in generated files are not ours to mend; their types still count where they are used.

@@ -96,9 +96,7 @@ function bodyFromWire(message: Report__Output): Report {
         step: body.step ?? 0,
         durationMs: body.durationMs ?? 0,
         ...(body.exitCode === undefined ? {} : { exitCode: body.exitCode }),
-        ...(body.failure === undefined || body.failure === null
-          ? {}
-          : { failure: failureFromWire(body.failure) }),
+        ...(body.failure === undefined ? {} : { failure: failureFromWire(body.failure) }),
       };
     }
     case 'attemptFinished': {
@@ -111,10 +109,8 @@ function bodyFromWire(message: Report__Output): Report {
           bytes: log.bytes ?? 0,
           sha256: parsed('log.sha256', 'a SHA-256', parseSha256, log.sha256),
         })),
-        ...(body.failure === undefined || body.failure === null
-          ? {}
-          : { failure: failureFromWire(body.failure) }),
-        ...(body.manifest === undefined || body.manifest === null
+        ...(body.failure === undefined ? {} : { failure: failureFromWire(body.failure) }),
+        ...(body.manifest === undefined
           ? {}
           : {
               manifest: {

@@ -2,7 +2,7 @@
 export class WireError extends Error {
   override readonly name = 'WireError';
   constructor(field: string, expected: string, got: unknown) {
-    super(`${field}: expected ${expected}, got ${JSON.stringify(got) ?? 'nothing'}`);
+    super(`${field}: expected ${expected}, got ${got === undefined ? 'nothing' : JSON.stringify(got)}`);
   }
 }
 

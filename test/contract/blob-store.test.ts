@@ -125,20 +125,53 @@ describe.each(implementations)('a blob store on $name', ({ start }) => {
   });
 
   it.each([
-    'plain', 'with space', 'a//b', 'a/', '/a', '../../etc/passwd', 'a/../b', './a', '.', '..', 'ünï/çødé', '日本/語', '🚂',
-    'quote"s\'', 'back\\slash', 'plus+plus', 'percent%20', '%2e%2e/', 'a?b=c&d', 'hash#', 'new\nline', 'a=b;c,d:e@f!g(h)i*j~',
-    'x'.repeat(1024), `${'y'.repeat(300)}/${'ü'.repeat(200)}`, '<&>', 'a', 'a/b/c', 'A',
+    'plain',
+    'with space',
+    'a//b',
+    'a/',
+    '/a',
+    '../../etc/passwd',
+    'a/../b',
+    './a',
+    '.',
+    '..',
+    'ünï/çødé',
+    '日本/語',
+    '🚂',
+    'quote"s\'',
+    'back\\slash',
+    'plus+plus',
+    'percent%20',
+    '%2e%2e/',
+    'a?b=c&d',
+    'hash#',
+    'new\nline',
+    'a=b;c,d:e@f!g(h)i*j~',
+    'x'.repeat(1024),
+    `${'y'.repeat(300)}/${'ü'.repeat(200)}`,
+    '<&>',
+    'a',
+    'a/b/c',
+    'A',
   ])('keeps the key %j apart from every other', async (key) => {
     await store.put(`keys/${key}`.slice(0, 1024), Buffer.from(key));
     expect(await read(`keys/${key}`.slice(0, 1024))).toBe(key);
     expect(await keysOf('keys/')).toContain(`keys/${key}`.slice(0, 1024));
     const url = await store.presignGet(`keys/${key}`.slice(0, 1024), { expiresSeconds: 60 });
     expect((await transfer.getBytes({ url, maxBytes: 2000 })).toString()).toBe(key);
-  }); // prettier-ignore
+  });
 
   it('lists by prefix in the order of bytes, over pages', async () => {
     const keys = Array.from({ length: 1005 }, (_, index) => `list/${index.toString(36)}`);
-    const odd = ['list/Z/deep', 'list/a-b', 'list/a.b', 'list/a/b', 'list/ü', 'list/\u{1f682}', 'list/\uffee'];
+    const odd = [
+      'list/Z/deep',
+      'list/a-b',
+      'list/a.b',
+      'list/a/b',
+      'list/ü',
+      'list/\u{1f682}',
+      'list/\uffee',
+    ];
     for (let start = 0; start < keys.length; start += 50) {
       await Promise.all(keys.slice(start, start + 50).map((key) => store.put(key, Buffer.from('x'))));
     }

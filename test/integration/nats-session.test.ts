@@ -191,13 +191,12 @@ describe('a session', () => {
   test('refuses what it cannot take or does not understand, and goes on', async () => {
     onAssign = () => Promise.reject(new Error('no space left on device'));
     await start();
-    expect(await dispatcher.assign(identity.agent, assignment())).toMatchObject({
-      kind: 'refused',
-      reason: expect.stringContaining('no space left'),
-    });
+    const refusal = await dispatcher.assign(identity.agent, assignment());
+    expect(refusal.kind).toBe('refused');
+    expect(JSON.stringify(refusal)).toContain('no space left');
     const strange = JSON.stringify({ ...assignment(), source: { kind: 'teleport' } });
     const answer = await natsLink.nc.request(names.agentSubject(identity.agent, 'assign'), strange);
-    expect(answer.json()).toMatchObject({ kind: 'refused', reason: expect.stringContaining('source') });
+    expect(answer.string()).toMatch(/"refused".*source/);
     await natsLink.nc.request(names.agentSubject(identity.agent, 'cancel'), '{"why":"felt like it"}');
     await natsLink.nc.request(names.agentSubject(identity.agent, 'drain'), 'no JSON');
     expect(events).toEqual(['up']);
@@ -344,12 +343,12 @@ describe('a coordinator', () => {
 
   test('that forgot the agent gets a new registration', async () => {
     let turned = false;
-    const { link } = answers;
+    const before = answers;
     answers = {
       ...answers,
       link(stream, bearer) {
         if (turned) {
-          link(stream, bearer);
+          before.link(stream, bearer);
           return;
         }
         turned = true;
@@ -363,13 +362,13 @@ describe('a coordinator', () => {
 
   test('that has a newer process of this agent turns the older one away for good', async () => {
     await start();
-    const { link } = answers;
+    const before = answers;
     const port = Number(coordinator?.address.split(':')[1]);
     coordinator?.stop();
     answers = {
       ...answers,
       link(stream, bearer) {
-        link(stream, bearer);
+        before.link(stream, bearer);
         turnAway(stream, status.FAILED_PRECONDITION, 'another process registered as this agent');
       },
     };
@@ -439,12 +438,15 @@ describe('NATS', () => {
     await eventually('three renewals', () => renewals >= 3, 15_000);
     expect(registered).toHaveLength(1);
     expect(heard.map(({ number }) => number)).toEqual(heard.map((_none, index) => index + 1));
-    expect((await dispatcher.assign(identity.agent, assignment())).kind).toBe('accepted');
+    // In the middle of a change of connections nobody listens for some milliseconds.
+    await eventually(
+      'an answer',
+      async () => (await dispatcher.assign(identity.agent, assignment())).kind === 'accepted',
+    );
   });
 
   test('credentials that could not be renewed are replaced by a new registration', async () => {
     expiresInSeconds = 1;
-    const { renew } = answers;
     answers = {
       ...answers,
       renew: () => {
@@ -454,7 +456,6 @@ describe('NATS', () => {
     await start();
     await eventually('a new registration', () => registered.length >= 2, 15_000);
     expiresInSeconds = 600;
-    answers.renew = renew;
     await eventually(
       'it lasts',
       async () => (await dispatcher.assign(identity.agent, assignment())).kind === 'accepted',

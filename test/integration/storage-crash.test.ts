@@ -8,7 +8,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { BlobError } from '../../shared/blob/blob-error.js';
 import { HttpTransfer } from '../../shared/blob/http-transfer.js';
 import { S3BlobStore } from '../../shared/blob/s3-blob-store.js';
-import { sendRaw, spawnEmbeddedS3, startEmbeddedS3 } from '../support/s3.js';
+import { spawnEmbeddedS3, startEmbeddedS3 } from '../support/s3.js';
+import { sendRaw } from '../support/s3-tools.js';
 import type { TestS3 } from '../support/s3.js';
 
 /** What the embedded server's disk looks like after a crash, a restart, or when it is full. */
@@ -61,7 +62,8 @@ describe('kill -9', () => {
         next += 1;
         const putting = store.put('object', versionOf(number));
         // In the middle of this put: between its first byte and its answer, another place each round.
-        if (number > target) killing = new Promise((resolve) => setTimeout(() => resolve(server.kill()), round * 2));
+        if (number > target)
+          killing = new Promise((resolve) => setTimeout(() => resolve(server.kill()), round * 2));
         const done = await putting.then(
           () => true,
           () => false,
@@ -91,7 +93,9 @@ describe('kill -9', () => {
         const { parts } = await transfer.putParts({ file: source }, { partBytes: 5 * MiB, urlsFor });
         return () => store.completeMultipart('multi', id, parts);
       };
-      await (await upload(contents[round % 3]!))();
+      await (
+        await upload(contents[round % 3]!)
+      )();
       const replace = await upload(contents[(round + 1) % 3]!);
       const replacing = replace().catch(() => undefined);
       await new Promise<void>((resolve) => setTimeout(resolve, round));
@@ -101,7 +105,9 @@ describe('kill -9', () => {
 
       const again = await spawnEmbeddedS3(dataDir);
       const found = await storeOn(again).getBytes('multi', { maxBytes: 6 * MiB });
-      expect([contents[round % 3], contents[(round + 1) % 3]].some((content) => content?.equals(found))).toBe(true);
+      expect([contents[round % 3], contents[(round + 1) % 3]].some((content) => content?.equals(found))).toBe(
+        true,
+      );
       await again.kill('SIGTERM');
       transfer.close();
     }
@@ -139,7 +145,10 @@ describe('a restart', () => {
     const stale = await store.createMultipart('stale');
     const done = await store.createMultipart('done');
     const transfer = new HttpTransfer();
-    const { etag } = await transfer.putBytes(Buffer.from('x'), await store.presignPart('done', done, 1, { expiresSeconds: 60 }));
+    const { etag } = await transfer.putBytes(
+      Buffer.from('x'),
+      await store.presignPart('done', done, 1, { expiresSeconds: 60 }),
+    );
     transfer.close();
     await store.completeMultipart('done', done, [{ part: 1, etag }]);
     store.close();
@@ -188,7 +197,9 @@ describe('a damaged file', () => {
     writeFileSync(file, readFileSync(file).subarray(0, -3));
     const answer = await sendRaw(server.port, { method: 'GET', path: `/${bucket}/bad` });
     expect(answer).toMatchObject({ status: 500, code: 'InternalError' });
-    expect(JSON.stringify(server.log.lines.filter(({ level }) => level === 'error'))).toContain(`/${bucket}/bad`);
+    expect(JSON.stringify(server.log.lines.filter(({ level }) => level === 'error'))).toContain(
+      `/${bucket}/bad`,
+    );
     expect((await store.getBytes('good', { maxBytes: 10 })).toString()).toBe('good');
     store.close();
     await server.stop();
@@ -234,10 +245,29 @@ describe('a full disk', () => {
 describe('a certificate', () => {
   it('is what clients check, given its authority', async () => {
     const file = (name: string): string => join(dataDir, name);
-    execFileSync('openssl', [
-      'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '1', '-subj', '/CN=test',
-      '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', file('key.pem'), '-out', file('cert.pem'),
-    ], { stdio: 'pipe' }); // prettier-ignore
+    execFileSync(
+      'openssl',
+      [
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:prime256v1',
+        '-nodes',
+        '-days',
+        '1',
+        '-subj',
+        '/CN=test',
+        '-addext',
+        'subjectAltName=IP:127.0.0.1',
+        '-keyout',
+        file('key.pem'),
+        '-out',
+        file('cert.pem'),
+      ],
+      { stdio: 'pipe' },
+    );
     const cert = readFileSync(file('cert.pem'), 'utf8');
     const key = readFileSync(file('key.pem'), 'utf8');
     const server = await startEmbeddedS3({ dataDir: file('data'), tls: { cert, key } });

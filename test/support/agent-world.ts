@@ -89,7 +89,7 @@ export class AgentWorld {
       transfer: {
         putBytes: async (bytes, url) => {
           await trace.enter('putBytes');
-          this.stored.set(`${url.toString()}`, Buffer.from(bytes));
+          this.stored.set(url.toString(), Buffer.from(bytes));
           return { bytes: bytes.length, sha256: sha256Of(bytes), etag: '"x"' };
         },
         putFile: async (source, url) => {
@@ -97,7 +97,7 @@ export class AgentWorld {
           const bytes = Buffer.alloc(source.bytes ?? 0);
           if (typeof source.file === 'number')
             readSync(source.file, bytes, 0, bytes.length, source.start ?? 0);
-          this.stored.set(`${url.toString()}`, bytes);
+          this.stored.set(url.toString(), bytes);
           return { bytes: bytes.length, sha256: sha256Of(bytes), etag: '"x"' };
         },
       },

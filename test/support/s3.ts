@@ -1,11 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
-import { createHash, createHmac } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { request as httpRequest } from 'node:http';
-import type { IncomingHttpHeaders } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { buffer } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import ts from 'typescript';
 import { startStorage } from '../../coordinator/storage/server.js';
@@ -43,7 +39,9 @@ export const embeddedCredentials = {
 /** The embedded server, in this process, on a free port, with a data directory of its own unless one is given. */
 export async function startEmbeddedS3(
   options: Partial<StorageOptions> = {},
-): Promise<TestS3 & { readonly dataDir: string; readonly port: number; readonly log: { readonly lines: LogLine[] } }> {
+): Promise<
+  TestS3 & { readonly dataDir: string; readonly port: number; readonly log: { readonly lines: LogLine[] } }
+> {
   const log = recordingLog();
   const dataDir = options.dataDir ?? (await mkdtemp(join(tmpdir(), 'gantry-test-s3-')));
   const storage = await startStorage({
@@ -80,7 +78,11 @@ export async function spawnEmbeddedS3(
   const sources = join(root, 'coordinator', 'storage');
   for (const name of (await readdir(sources)).filter((file) => file.endsWith('.ts'))) {
     const { outputText } = ts.transpileModule(await readFile(join(sources, name), 'utf8'), {
-      compilerOptions: { target: ts.ScriptTarget.ES2023, module: ts.ModuleKind.ESNext, verbatimModuleSyntax: true },
+      compilerOptions: {
+        target: ts.ScriptTarget.ES2023,
+        module: ts.ModuleKind.ESNext,
+        verbatimModuleSyntax: true,
+      },
     });
     await writeFile(join(compiled, name.replace(/ts$/, 'js')), outputText);
   }
@@ -155,122 +157,4 @@ function rgwFrom(values: Readonly<Record<string, string | undefined>>): Omit<Tes
     secretKey: value('GANTRY_TEST_S3_RGW_SECRET_KEY'),
     region: value('GANTRY_TEST_S3_RGW_REGION'),
   };
-}
-
-export interface RawRequest {
-  readonly method: string;
-  /** As it goes on the wire: encoded path and query. */
-  readonly path: string;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Buffer;
-  /** What `x-amz-content-sha256` says. Default: the body's SHA-256. */
-  readonly payload?: string;
-  readonly accessKey?: string;
-  readonly secretKey?: string;
-  readonly region?: string;
-  readonly at?: Date;
-}
-
-export interface RawAnswer {
-  readonly status: number;
-  readonly headers: IncomingHttpHeaders;
-  readonly body: Buffer;
-  /** The code of an error document. */
-  readonly code: string | undefined;
-}
-
-/**
- * Signature Version 4 by hand, from its description: neither the SDK's signer nor ours takes part. Returns the headers to send and what signing
- * chunks of the body goes on from.
- */
-export function signByHand(
-  request: RawRequest,
-  host: string,
-): {
-  readonly headers: Record<string, string>;
-  readonly signature: string;
-  readonly key: Buffer;
-  readonly date: string;
-  readonly scope: string;
-} {
-  const { accessKey, secretKey, region } = { ...embeddedCredentials, ...request };
-  const date = (request.at ?? new Date()).toISOString().replace(/[-:]|\.\d+/g, '');
-  const scope = `${date.slice(0, 8)}/${region}/s3/aws4_request`;
-  const payload = request.payload ?? createHash('sha256').update(request.body ?? '').digest('hex');
-  const headers: Record<string, string> = {
-    ...request.headers,
-    host,
-    'x-amz-date': date,
-    'x-amz-content-sha256': payload,
-  };
-  const names = Object.keys(headers).sort();
-  const [path = '', query = ''] = request.path.split('?');
-  const canonicalQuery = query
-    .split('&')
-    .filter((pair) => pair !== '')
-    .map((pair) => (pair.includes('=') ? pair : `${pair}=`))
-    .sort()
-    .join('&');
-  const canonical = [
-    request.method,
-    path,
-    canonicalQuery,
-    ...names.map((name) => `${name}:${headers[name] ?? ''}`),
-    '',
-    names.join(';'),
-    payload,
-  ].join('\n');
-  const hash = createHash('sha256').update(canonical).digest('hex');
-  const hmac = (key: Buffer | string, text: string): Buffer => createHmac('sha256', key).update(text).digest();
-  const key = [region, 's3', 'aws4_request'].reduce(hmac, hmac(`AWS4${secretKey}`, date.slice(0, 8)));
-  const signature = hmac(key, `AWS4-HMAC-SHA256\n${date}\n${scope}\n${hash}`).toString('hex');
-  headers['authorization'] =
-    `AWS4-HMAC-SHA256 Credential=${accessKey}/${scope}, SignedHeaders=${names.join(';')}, Signature=${signature}`;
-  return { headers, signature, key, date, scope };
-}
-
-/** Signs and sends; `alter` may change what was signed before it goes out. */
-export function sendRaw(
-  port: number,
-  request: RawRequest,
-  alter: (signed: { headers: Record<string, string>; path: string; body: Buffer | undefined }) => void = () =>
-    undefined,
-): Promise<RawAnswer> {
-  const { headers } = signByHand(request, `127.0.0.1:${port}`);
-  const outgoing = { headers, path: request.path, body: request.body };
-  alter(outgoing);
-  return sendPlain(port, { method: request.method, ...outgoing });
-}
-
-/** Sends exactly this. */
-export function sendPlain(
-  port: number,
-  request: {
-    readonly method: string;
-    readonly path: string;
-    readonly headers: Readonly<Record<string, string>>;
-    readonly body?: Buffer | undefined;
-  },
-): Promise<RawAnswer> {
-  return new Promise((resolve, reject) => {
-    const length = request.body === undefined ? {} : { 'content-length': String(request.body.length) };
-    const outgoing = httpRequest(
-      {
-        host: '127.0.0.1',
-        port,
-        method: request.method,
-        path: request.path,
-        headers: { ...length, ...request.headers },
-        agent: false,
-      },
-      (answer) => {
-        buffer(answer).then((body) => {
-          const code = /<Code>([^<]+)</.exec(body.toString())?.[1];
-          resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body, code });
-        }, reject);
-      },
-    );
-    outgoing.on('error', reject);
-    outgoing.end(request.body);
-  });
 }

@@ -25,7 +25,7 @@ import { eventually } from './eventually.js';
 /** What happened, in order, at all ports of a world; and what happens before a call goes on. */
 export class Trace {
   readonly calls: string[] = [];
-  readonly #hooks = new Map<string, () => Promise<void> | void>();
+  readonly #hooks = new Map<string, () => unknown>();
   readonly #over = deferred<never>();
 
   constructor() {
@@ -33,7 +33,7 @@ export class Trace {
   }
 
   /** Runs at the next calls of that name, before they do anything; may block or throw. */
-  before(call: string, hook: () => Promise<void> | void): void {
+  before(call: string, hook: () => unknown): void {
     this.#hooks.set(call, hook);
   }
 
@@ -48,16 +48,16 @@ export class Trace {
 
   /** From the next call of that name on, nobody goes on until the function that it resolves to is called. */
   async holdAt(call: string): Promise<() => void> {
-    const reached = deferred<void>();
-    const held = deferred<void>();
+    const reached = deferred<undefined>();
+    const held = deferred<undefined>();
     this.before(call, () => {
-      reached.resolve();
+      reached.resolve(undefined);
       return held.promise;
     });
     await reached.promise;
     return () => {
       this.forget(call);
-      held.resolve();
+      held.resolve(undefined);
     };
   }
 

@@ -72,13 +72,14 @@ export function textSink(output: Output, options: { readonly oneStep: boolean })
   };
 }
 
-/** `{stage, step, at, text}` for each line; `at` is when the last of it arrived. */
+/** `{stage, step, at, text}` for each line; `at` is when the last of it arrived, null where that is not known. */
 export function jsonSink(output: Output): LogSink {
   const lines = new Map<string, { readonly terminal: TerminalText; last: LogPiece; rest: string }>();
-  const line = (piece: LogPiece, extra: object): Promise<void> =>
-    output.write(
-      `${JSON.stringify({ stage: piece.title, stageNumber: piece.stage, attempt: piece.attempt, step: piece.step, stepName: piece.stepName, at: piece.at, ...extra })}\n`,
-    );
+  const line = (piece: LogPiece, extra: object): string => {
+    const { title, stage, attempt, step, stepName, at } = piece;
+    const of = { stage: title, stageNumber: stage, attempt, step, stepName, at: at === '' ? null : at };
+    return `${JSON.stringify({ ...of, ...extra })}\n`;
+  };
   return {
     async bytes(piece) {
       const key = keyOf(piece);
@@ -91,13 +92,14 @@ export function jsonSink(output: Output): LogSink {
       state.last = piece;
       const parts = (state.rest + state.terminal.push(piece.bytes)).split('\n');
       state.rest = parts.pop() ?? '';
-      for (const text of parts) await line(piece, { text });
+      // One write for a piece: a million lines are a million writes otherwise.
+      if (parts.length > 0) await output.write(parts.map((text) => line(piece, { text })).join(''));
     },
-    missing: (piece, message) => line(piece, { text: '', missing: message }),
+    missing: (piece, message) => output.write(line(piece, { text: '', missing: message })),
     async end() {
       for (const { terminal, last, rest } of lines.values()) {
         const text = rest + terminal.end();
-        if (text !== '') await line(last, { text });
+        if (text !== '') await output.write(line(last, { text }));
       }
     },
   };

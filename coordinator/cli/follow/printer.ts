@@ -31,6 +31,7 @@ const maxTitle = 32;
 export class FollowPrinter {
   readonly #paint: Colors;
   readonly #stages = new Map<number, StageMemory>();
+  readonly #images = new Map<string, string>();
   #submittedAt: number | undefined;
   #width = 4;
   #ended = false;
@@ -208,6 +209,8 @@ export class FollowPrinter {
   }
 
   #image({ at, image, digest }: Of<'image'>): readonly PrintedLine[] {
+    if (this.#images.get(image) === digest) return [];
+    this.#images.set(image, digest);
     const text = `image ${printable(image)} is ${shorten(printable(digest), 26)}`;
     return [{ text: `${this.#clock(at)}  ${this.#paint.dim(text)}` }];
   }

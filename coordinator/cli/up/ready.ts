@@ -1,5 +1,9 @@
 /** Whether a daemon does its work now; asked again and again while starting. */
 import { connect as connectTcp } from 'node:net';
+import { UnreachableError } from '../cli-error.js';
+import type { Connection } from '../connection.js';
+import type { Context } from '../context.js';
+import type { RunsApi } from '../grpc-client.js';
 
 /** A NATS server greets with its INFO line, with and without TLS. */
 export function natsAnswers(host: string, port: number): Promise<boolean> {
@@ -30,4 +34,29 @@ export async function httpAnswers(url: string): Promise<boolean> {
       /CERT|SELF_SIGNED|UNABLE_TO_VERIFY/.test(String(cause.code))
     );
   }
+}
+
+export async function answers(api: Pick<RunsApi, 'listAgents'>): Promise<boolean> {
+  try {
+    await api.listAgents({}, { timeoutMs: 2000 });
+    return true;
+  } catch (error) {
+    if (error instanceof UnreachableError) return false;
+    throw error;
+  }
+}
+
+/** Whether so many of the agents that `up` starts take stages. */
+export async function agentsReady(api: Pick<RunsApi, 'listAgents'>, wanted: number): Promise<boolean> {
+  const { agents = [] } = await api.listAgents({});
+  const working = agents.filter((agent) => agent.status === 'idle' || agent.status === 'busy');
+  return working.filter((agent) => /^agent-\d+$/.test(agent.name ?? '')).length >= wanted;
+}
+
+export const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, '');
+
+/** How a context's coordinator proves itself. */
+export function tlsOf(context: Context): Pick<Connection, 'tls'> {
+  if (context.ca !== undefined) return { tls: { ca: context.ca } };
+  return context.tls === true ? { tls: {} } : {};
 }

@@ -20,12 +20,7 @@ export async function findProgram(
   for (const directory of directories) {
     if (directory === '') continue;
     const file = join(directory, name);
-    try {
-      await access(file, constants.X_OK);
-      return file;
-    } catch {
-      // Not here.
-    }
+    if (await isProgram(file)) return file;
   }
   return undefined;
 }
@@ -35,13 +30,23 @@ export const natsRemedies = [
   'or use an existing one: gantry up --nats URL (see gantry nats init --help)',
 ] as const;
 
+/** `GANTRY_NATS_SERVER`, or the one that is found. */
 export async function findNatsServer(): Promise<string> {
   const given = process.env['GANTRY_NATS_SERVER'] ?? '';
   const found = given === '' ? await findProgram('nats-server') : given;
-  if (found !== undefined) return found;
-  throw new CliError(exitCodes.refused, 'the program nats-server is not on this machine', {
-    remedies: natsRemedies,
-  });
+  if (found !== undefined && (await isProgram(found))) return found;
+  const what =
+    given === ''
+      ? 'the program nats-server is not on this machine'
+      : `GANTRY_NATS_SERVER names no program: ${given}`;
+  throw new CliError(exitCodes.refused, what, { remedies: natsRemedies });
+}
+
+async function isProgram(file: string): Promise<boolean> {
+  return access(file, constants.X_OK).then(
+    () => true,
+    () => false,
+  );
 }
 
 export const dockerRemedies = [

@@ -11,7 +11,7 @@ import { initNats } from '../../fleet/nats-credentials.js';
 import { CliError, messageOf } from '../cli-error.js';
 import { contextsFile, readContexts, withContext, writeContexts, type Context } from '../context.js';
 import { exitCodes } from '../exit-codes.js';
-import { connect, type RunsApi } from '../grpc-client.js';
+import { connect } from '../grpc-client.js';
 import { ownToken } from '../user-token.js';
 import { Daemon, endProcess, type DaemonSpec } from './daemon.js';
 import { lastLines, logFileOf, rotateLog } from './log-file.js';
@@ -19,7 +19,7 @@ import { takeLock } from './lock.js';
 import type { UpOptions } from './options.js';
 import { choosePorts } from './ports.js';
 import { identityOf, isAlive, type ProcessIdentity } from './process-identity.js';
-import { httpAnswers, natsAnswers } from './ready.js';
+import { agentsReady, answers, hostOf, httpAnswers, natsAnswers, tlsOf } from './ready.js';
 import { findNatsServer, requireDocker } from './requirements.js';
 import {
   addressesOf,
@@ -140,12 +140,17 @@ class Up {
       async () => nats === undefined || natsAnswers(hostOf(addresses.local.nats), ports.nats),
     );
     await this.#await('storage', () => httpAnswers(addresses.local.s3));
-    this.#launch(coordinator);
+    // Agents ask again until the coordinator answers; meanwhile they prove that they can run stages.
+    for (const spec of [coordinator, ...agents]) this.#launch(spec);
     const context = this.#context(addresses, ownToken(keys));
-    const api = connect(connectionOf(context));
+    const api = connect({
+      address: context.coordinator,
+      token: context.token,
+      from: 'up',
+      ...tlsOf(context),
+    });
     try {
       await this.#await('coordinator', () => answers(api));
-      for (const spec of agents) this.#launch(spec);
       await this.#await(options.agents === 1 ? 'agent' : 'agents', () => agentsReady(api, options.agents));
     } finally {
       api.close();
@@ -174,8 +179,8 @@ class Up {
     if (this.#daemons.length > 0) this.words.progress('stopping');
     await Promise.all(agents.map((daemon) => daemon.stop()));
     for (const daemon of others) await daemon.stop();
-    this.#file = { ...this.#file, supervisor: null, daemons: [], ready: null };
-    writeUpFile(this.options.data.upFile, this.#file);
+    // What an earlier `up` left and this one did not get to adopt stays on record.
+    this.#record({ supervisor: null, daemons: this.#file.daemons.filter(isAlive), ready: null });
     if (this.#daemons.length > 0) this.words.progress('stopped');
   }
 
@@ -313,33 +318,4 @@ class Up {
     this.#file = { ...this.#file, ...change };
     writeUpFile(this.options.data.upFile, this.#file);
   }
-}
-
-const hostOf = (url: string): string => new URL(url).hostname.replace(/^\[|\]$/g, '');
-
-function connectionOf(context: Context): Parameters<typeof connect>[0] {
-  const tls = context.ca !== undefined ? { ca: context.ca } : context.tls === true ? {} : undefined;
-  return {
-    address: context.coordinator,
-    token: context.token,
-    from: 'up',
-    ...(tls === undefined ? {} : { tls }),
-  };
-}
-
-async function answers(api: RunsApi): Promise<boolean> {
-  try {
-    await api.listAgents({}, { timeoutMs: 2000 });
-    return true;
-  } catch (error) {
-    if (error instanceof CliError && error.exitCode === exitCodes.unreachable) return false;
-    throw error;
-  }
-}
-
-async function agentsReady(api: RunsApi, wanted: number): Promise<boolean> {
-  const { agents = [] } = await api.listAgents({});
-  const working = agents.filter((agent) => agent.status === 'idle' || agent.status === 'busy');
-  const named = working.filter((agent) => /^agent-\d+$/.test(agent.name ?? ''));
-  return named.length >= wanted;
 }

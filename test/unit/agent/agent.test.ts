@@ -115,9 +115,9 @@ describe('a heartbeat', () => {
     expect(handlers().heartbeat()).not.toHaveProperty('refusing');
     world.diskReason.now = 'disk: 1.0 GB free';
     expect(handlers().heartbeat()).toMatchObject({ refusing: 'disk: 1.0 GB free' });
-    const { heartbeat } = handlers();
+    const session = handlers();
     await agent.stop(new AbortController().signal);
-    expect(heartbeat()).toMatchObject({ refusing: 'stopping', away: true });
+    expect(session.heartbeat()).toMatchObject({ refusing: 'stopping', away: true });
   });
 
   it('says that the executor does not work after a box broke, until it answers again', async () => {

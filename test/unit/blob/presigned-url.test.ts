@@ -9,7 +9,7 @@ describe('a presigned URL', () => {
     const url = new PresignedUrl(text);
     const prints = [
       String(url),
-      `${url.toString()}`,
+      ['url:', url].join(' '),
       JSON.stringify({ url }),
       inspect(url),
       inspect({ deep: [url] }, { showHidden: true, depth: 9 }),

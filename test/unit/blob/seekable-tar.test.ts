@@ -1,6 +1,17 @@
 import { execFileSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -63,9 +74,28 @@ const readOne = (archive: Buffer, entry: FileEntry): Promise<Buffer> =>
 const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex');
 
 const hostileNames: readonly Buffer[] = [
-  'plain.txt', 'a b', 'new\nline', 'tab\t', 'quote"\'`$', '-rf', 'ünï', '日本語', '🚂', '*?[x]', 'back\\slash',
-  'x'.repeat(99), 'x'.repeat(100), 'x'.repeat(101), `${'d'.repeat(120)}/${'f'.repeat(200)}`, `${'ü/'.repeat(60)}🚂`,
-].map((name) => Buffer.from(name)).concat([Buffer.from([0x66, 0xff, 0xfe, 0x0a]), Buffer.concat([Buffer.alloc(150, 0xe9), Buffer.from('.bin')])]); // prettier-ignore
+  'plain.txt',
+  'a b',
+  'new\nline',
+  'tab\t',
+  'quote"\'`$',
+  '-rf',
+  'ünï',
+  '日本語',
+  '🚂',
+  '*?[x]',
+  'back\\slash',
+  'x'.repeat(99),
+  'x'.repeat(100),
+  'x'.repeat(101),
+  `${'d'.repeat(120)}/${'f'.repeat(200)}`,
+  `${'ü/'.repeat(60)}🚂`,
+]
+  .map((name) => Buffer.from(name))
+  .concat([
+    Buffer.from([0x66, 0xff, 0xfe, 0x0a]),
+    Buffer.concat([Buffer.alloc(150, 0xe9), Buffer.from('.bin')]),
+  ]);
 
 describe('a seekable tar', () => {
   it('is read by the system tar, whatever the names, modes and sizes', async () => {
@@ -82,7 +112,9 @@ describe('a seekable tar', () => {
     const out = join(directory, 'out');
     mkdirSync(out);
     writeFileSync(join(directory, 'a.tar.gz'), archive);
-    execFileSync('tar', ['xzpf', join(directory, 'a.tar.gz'), '-C', out, '--no-same-owner'], { stdio: ['ignore', 'inherit', 'pipe'] });
+    execFileSync('tar', ['xzpf', join(directory, 'a.tar.gz'), '-C', out, '--no-same-owner'], {
+      stdio: ['ignore', 'inherit', 'pipe'],
+    });
     expect(files).toHaveLength(inputs.length + 3);
     for (const entry of files) {
       const path = Buffer.concat([Buffer.from(`${out}/`), bytesOfFilePath(entry)]);
@@ -121,7 +153,11 @@ describe('a seekable tar', () => {
         for (const [index, file] of tree.entries()) {
           const entry = files[index]!;
           expect(bytesOfFilePath(entry).equals(file.name)).toBe(true);
-          expect(entry).toMatchObject({ mode: file.mode, size: file.content.length, sha256: sha256(file.content) });
+          expect(entry).toMatchObject({
+            mode: file.mode,
+            size: file.content.length,
+            sha256: sha256(file.content),
+          });
           expect(all.get(file.name.toString('latin1'))?.equals(file.content)).toBe(true);
           expect((await readOne(packed.archive, entry)).equals(file.content)).toBe(true);
         }
@@ -132,12 +168,16 @@ describe('a seekable tar', () => {
   });
 
   it('shares members between small files and keeps a big one to itself', async () => {
-    const small = Array.from({ length: 600 }, (_, index) => fileOf(`small/${index}`, Buffer.alloc(1000, 'a')));
+    const small = Array.from({ length: 600 }, (_, index) =>
+      fileOf(`small/${index}`, Buffer.alloc(1000, 'a')),
+    );
     const { files, archive } = await pack([...small, fileOf('big', Buffer.alloc(2_000_000, 'b'))]);
     const members = new Set(files.map((entry) => entry.where?.memberOffset));
     // 600 files of 1.5 kB with their headers in members of 256 kB, and one.
     expect(members.size).toBe(Math.ceil((600 * 1536) / (256 * 1024)) + 1);
-    expect(files.filter((entry) => entry.where?.memberOffset === files.at(-1)?.where?.memberOffset)).toHaveLength(1);
+    expect(
+      files.filter((entry) => entry.where?.memberOffset === files.at(-1)?.where?.memberOffset),
+    ).toHaveLength(1);
     expect(archive.length).toBeLessThan(60_000);
   });
 
@@ -168,9 +208,12 @@ describe('a seekable tar', () => {
     writeFileSync(path, Buffer.alloc(600_000, 'z'));
     const before = readdirSync('/proc/self/fd').length;
     const input: TarInput = {
-      kind: 'file', path: Buffer.from('f'), mode: 0o644, size: 600_000,
+      kind: 'file',
+      path: Buffer.from('f'),
+      mode: 0o644,
+      size: 600_000,
       open: () => Promise.resolve({ fd: openSync(path, 'r') }),
-    }; // prettier-ignore
+    };
     const { archive, files } = await pack([input]);
     expect((await readOne(archive, files[0]!)).equals(readFileSync(path))).toBe(true);
     expect(readdirSync('/proc/self/fd').length).toBe(before);
@@ -189,8 +232,14 @@ describe('a seekable tar', () => {
     const before = readdirSync('/proc/self/fd').length;
     const packing = pack([
       fileOf('good', Buffer.from('good')),
-      { kind: 'file', path: Buffer.from('changing'), mode: 0o644, size, open: () => Promise.resolve({ fd: openSync(path, 'r') }) },
-    ]); // prettier-ignore
+      {
+        kind: 'file',
+        path: Buffer.from('changing'),
+        mode: 0o644,
+        size,
+        open: () => Promise.resolve({ fd: openSync(path, 'r') }),
+      },
+    ]);
     const error = await packing.catch((reason: unknown) => reason);
     expect(error).toBeInstanceOf(BlobError);
     expect((error as BlobError).failure).toMatchObject({ kind: 'source-changed', what: '"changing"' });
@@ -219,7 +268,10 @@ describe('a seekable tar', () => {
   });
 
   it('notices damage wherever it is', async () => {
-    const { archive, files } = await pack([fileOf('a', Buffer.alloc(5000, 'a')), fileOf('b', randomBytes(700_000))]);
+    const { archive, files } = await pack([
+      fileOf('a', Buffer.alloc(5000, 'a')),
+      fileOf('b', randomBytes(700_000)),
+    ]);
     for (const at of [5000, Math.floor(archive.length / 2), files[0]!.where!.memberOffset + 20]) {
       const damaged = Buffer.from(archive);
       damaged.writeUInt8(damaged.readUInt8(at) ^ 0x40, at);
@@ -227,7 +279,9 @@ describe('a seekable tar', () => {
       expect(error).toBeInstanceOf(BlobError);
       expect((error as BlobError).failure.kind).toBe('verification-failed');
     }
-    const cut = await unpackAll(archive.subarray(0, archive.length / 2), files).catch((reason: unknown) => reason);
+    const cut = await unpackAll(archive.subarray(0, archive.length / 2), files).catch(
+      (reason: unknown) => reason,
+    );
     expect(cut).toBeInstanceOf(BlobError);
   });
 

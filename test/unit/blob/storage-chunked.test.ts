@@ -55,7 +55,9 @@ describe('aws-chunked', () => {
     await fc.assert(
       fc.asyncProperty(parts, cuts, async (content, where) => {
         const trailer = 'x-amz-checksum-crc32:AAAAAA==\r\n';
-        const { content: read, trailer: lines } = await decode(cutAt(frame(content, trailer), where), { trailer: true });
+        const { content: read, trailer: lines } = await decode(cutAt(frame(content, trailer), where), {
+          trailer: true,
+        });
         expect(read.equals(Buffer.concat(content))).toBe(true);
         expect([...lines]).toEqual([['x-amz-checksum-crc32', 'AAAAAA==']]);
       }),
@@ -71,7 +73,9 @@ describe('aws-chunked', () => {
           trailer: () => expect.fail('there is none'),
         };
         await decode(cutAt(frame(content, '', true), where), { verifier });
-        const digests = [...content, Buffer.alloc(0)].map((part) => createHash('sha256').update(part).digest('hex'));
+        const digests = [...content, Buffer.alloc(0)].map((part) =>
+          createHash('sha256').update(part).digest('hex'),
+        );
         expect(seen).toEqual(digests.map((digest) => `${signature} ${digest}`));
       }),
     );
@@ -88,7 +92,9 @@ describe('aws-chunked', () => {
     };
     const body = frame([Buffer.from('x')], `${lines}x-amz-trailer-signature:${signature}\r\n`, true);
     await decode(cutAt(body, []), { trailer: true, verifier });
-    expect(seen).toBe(`${signature} ${createHash('sha256').update('x-amz-checksum-crc32:AAAAAA==\n').digest('hex')}`);
+    expect(seen).toBe(
+      `${signature} ${createHash('sha256').update('x-amz-checksum-crc32:AAAAAA==\n').digest('hex')}`,
+    );
   });
 
   it('never takes a body that is cut short for a whole one', async () => {

@@ -6,8 +6,15 @@ import { rangeOf } from '../../../coordinator/storage/ranges.js';
 import { parseXml, xmlDocument } from '../../../coordinator/storage/xml.js';
 
 const current: ObjectRecord = {
-  v: 1, key: 'k', bytes: 1, etag: 'abc', modifiedAt: Date.parse('2026-01-01T00:00:00.500Z'), headers: {}, meta: {}, checksums: {},
-}; // prettier-ignore
+  v: 1,
+  key: 'k',
+  bytes: 1,
+  etag: 'abc',
+  modifiedAt: Date.parse('2026-01-01T00:00:00.500Z'),
+  headers: {},
+  meta: {},
+  checksums: {},
+};
 const before = 'Wed, 31 Dec 2025 23:59:59 GMT';
 const same = 'Thu, 01 Jan 2026 00:00:00 GMT';
 const after = 'Thu, 01 Jan 2026 00:00:01 GMT';
@@ -80,14 +87,19 @@ describe('documents', () => {
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         // Control characters have no place in XML 1.0, a surrogate alone none in UTF-8.
         // eslint-disable-next-line no-control-regex
-        const plain = Buffer.from(text).toString().replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '');
+        const plain = Buffer.from(text)
+          .toString()
+          .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '');
         const parsed = parseXml(xmlDocument('A', { B: plain, Part: [{ C: 'x' }] }));
         expect(parsed['A']).toMatchObject({ B: plain, Part: [{ C: 'x' }] });
       }),
     );
   });
 
-  it.each(['', 'text', '<a>', '<a></b>', '<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>'])('refuses %j', (text) => {
-    expect(() => parseXml(text)).toThrow(/document/);
-  });
+  it.each(['', 'text', '<a>', '<a></b>', '<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>'])(
+    'refuses %j',
+    (text) => {
+      expect(() => parseXml(text)).toThrow(/document/);
+    },
+  );
 });

@@ -4,16 +4,39 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeTemporary } from '../../../coordinator/storage/body-file.js';
-import { entryOfName, fromByteString, pathOfKey, toByteString } from '../../../coordinator/storage/key-path.js';
+import {
+  entryOfName,
+  fromByteString,
+  pathOfKey,
+  toByteString,
+} from '../../../coordinator/storage/key-path.js';
 import { listObjects } from '../../../coordinator/storage/listing.js';
 import { ObjectTree } from '../../../coordinator/storage/object-tree.js';
 
 /** Keys that collide, nest and sort awkwardly. */
 const awkward = fc
-  .array(fc.constantFrom('a', 'b', '/', '.', '..', '-', '0', 'ü', '🚂', '\u0000', '%', 'x'.repeat(79), 'y'.repeat(80), '//'), {
-    minLength: 1,
-    maxLength: 7,
-  })
+  .array(
+    fc.constantFrom(
+      'a',
+      'b',
+      '/',
+      '.',
+      '..',
+      '-',
+      '0',
+      'ü',
+      '🚂',
+      '\u0000',
+      '%',
+      'x'.repeat(79),
+      'y'.repeat(80),
+      '//',
+    ),
+    {
+      minLength: 1,
+      maxLength: 7,
+    },
+  )
   .map((parts) => parts.join(''))
   .filter((key) => Buffer.byteLength(key) <= 1024);
 const anyKey = fc.oneof(awkward, fc.string({ unit: 'binary', minLength: 1, maxLength: 300 }));
@@ -36,7 +59,9 @@ describe('the path of a key', () => {
   it('gives the key back, so that no two keys share one', () => {
     fc.assert(
       fc.property(anyKey, (key) => {
-        const bytes = pathOfKey(key).map((name) => entryOfName(name)?.text ?? expect.fail('it is one of ours'));
+        const bytes = pathOfKey(key).map(
+          (name) => entryOfName(name)?.text ?? expect.fail('it is one of ours'),
+        );
         expect(fromByteString(bytes.join(''))).toBe(key);
         expect(toByteString(key)).toBe(bytes.join(''));
       }),
@@ -59,13 +84,25 @@ describe('a listing', () => {
 
   const put = async (tree: ObjectTree, key: string): Promise<void> => {
     const { path } = await writeTemporary(root, () =>
-      Promise.resolve({ v: 1, key, bytes: 0, etag: 'e', modifiedAt: 0, headers: {}, meta: {}, checksums: {} }),
+      Promise.resolve({
+        v: 1,
+        key,
+        bytes: 0,
+        etag: 'e',
+        modifiedAt: 0,
+        headers: {},
+        meta: {},
+        checksums: {},
+      }),
     );
     await tree.commit(key, path);
   };
 
   /** What S3 says a listing is, without any thought of speed. */
-  function model(keys: readonly string[], { prefix, delimiter }: { prefix: string; delimiter: string }): string[] {
+  function model(
+    keys: readonly string[],
+    { prefix, delimiter }: { prefix: string; delimiter: string },
+  ): string[] {
     const items = keys
       .filter((key) => key.startsWith(prefix))
       .map((key) => {
@@ -77,11 +114,17 @@ describe('a listing', () => {
 
   it('is what S3 says, for any keys, prefix, delimiter and page size, before and after deletions', async () => {
     let count = 0;
-    const text = fc.oneof(fc.constant(''), fc.constant('/'), awkward.map((key) => key.slice(0, 3)));
+    const text = fc.oneof(
+      fc.constant(''),
+      fc.constant('/'),
+      awkward.map((key) => key.slice(0, 3)),
+    );
     await fc.assert(
       fc.asyncProperty(
         fc.uniqueArray(awkward, { maxLength: 25 }),
-        fc.array(fc.record({ prefix: text, delimiter: text, max: fc.integer({ min: 1, max: 5 }) }), { maxLength: 6 }),
+        fc.array(fc.record({ prefix: text, delimiter: text, max: fc.integer({ min: 1, max: 5 }) }), {
+          maxLength: 6,
+        }),
         fc.nat(),
         async (keys, requests, deleted) => {
           count += 1;
@@ -101,7 +144,9 @@ describe('a listing', () => {
                 ];
                 expect(items.length).toBeLessThanOrEqual(max);
                 expect(page.next === undefined || items.length === max).toBe(true);
-                found.push(...items.sort((a, b) => order(a.replace('prefix:', ''), b.replace('prefix:', ''))));
+                found.push(
+                  ...items.sort((a, b) => order(a.replace('prefix:', ''), b.replace('prefix:', ''))),
+                );
                 after = page.next;
               }
               expect(found).toEqual(model(present, { prefix, delimiter }));

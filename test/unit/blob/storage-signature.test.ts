@@ -99,7 +99,9 @@ describe('a signature in headers', () => {
     const request = requestOf('GET', '/test.txt', getHeaders);
     expect(await codeOf(request, signedAt, { ...credentials, secretKey: 'x' })).toBe('SignatureDoesNotMatch');
     expect(await codeOf(request, signedAt, { ...credentials, accessKey: 'x' })).toBe('InvalidAccessKeyId');
-    expect(await codeOf(request, signedAt, { ...credentials, region: 'x' })).toBe('AuthorizationHeaderMalformed');
+    expect(await codeOf(request, signedAt, { ...credentials, region: 'x' })).toBe(
+      'AuthorizationHeaderMalformed',
+    );
     const minutes = (count: number): Date => new Date(signedAt.getTime() + count * 60_000);
     expect(await codeOf(request, minutes(14))).toBe('accepted');
     expect(await codeOf(request, minutes(-14))).toBe('accepted');
@@ -157,7 +159,9 @@ describe('a signature in the query', () => {
 
   it('permits no header with a meaning that it does not cover', async () => {
     expect(await codeOf(requestOf('GET', presigned, { 'x-amz-copy-source': '/b/k' }))).toBe('AccessDenied');
-    expect(await codeOf(requestOf('GET', presigned, { Authorization: getHeaders.Authorization }))).toBe('InvalidArgument');
+    expect(await codeOf(requestOf('GET', presigned, { Authorization: getHeaders.Authorization }))).toBe(
+      'InvalidArgument',
+    );
   });
 });
 
@@ -195,13 +199,13 @@ describe('a body signed chunk by chunk', () => {
       },
       [body.subarray(0, 1000), body.subarray(1000, 65_700), body.subarray(65_700)],
     );
-    const { chunks, verify, digests } = bodyOf(request, await verifySignature(request, credentials, signedAt));
+    const decoded = bodyOf(request, await verifySignature(request, credentials, signedAt));
     const read: Buffer[] = [];
-    for await (const chunk of chunks) {
+    for await (const chunk of decoded.chunks) {
       read.push(chunk);
-      digests.update(chunk);
+      decoded.digests.update(chunk);
     }
-    verify();
+    decoded.verify();
     return Buffer.concat(read);
   };
 
@@ -221,6 +225,8 @@ describe('a body signed chunk by chunk', () => {
     }
     await expect(send(framed(parts.slice(0, 2)))).rejects.toMatchObject({ code: 'IncompleteBody' });
     await expect(send(framed([parts[0]!, parts[2]!], [first, last]))).rejects.toThrow(S3Error);
-    await expect(send(Buffer.concat([framed(parts), Buffer.from('x')]))).rejects.toMatchObject({ code: 'IncompleteBody' });
+    await expect(send(Buffer.concat([framed(parts), Buffer.from('x')]))).rejects.toMatchObject({
+      code: 'IncompleteBody',
+    });
   });
 });

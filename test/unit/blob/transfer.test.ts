@@ -1,5 +1,15 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { existsSync, mkdtempSync, openSync, closeSync, readFileSync, readdirSync, rmSync, writeFileSync, truncateSync } from 'node:fs';
+import {
+  existsSync,
+  mkdtempSync,
+  openSync,
+  closeSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  writeFileSync,
+  truncateSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -98,8 +108,10 @@ describe('an upload', () => {
     const content = randomBytes(3_000_000);
     const path = file(content);
     expect(await transfer.putFile({ file: path }, url('a'))).toEqual({
-      bytes: content.length, sha256: digest(content), etag: '"/a"',
-    }); // prettier-ignore
+      bytes: content.length,
+      sha256: digest(content),
+      etag: '"/a"',
+    });
     expect(objects.get('/a')?.equals(content)).toBe(true);
     const fd = openSync(path, 'r');
     await transfer.putFile({ file: fd, start: 1_000_000, bytes: 1_234_567 }, url('b'));
@@ -119,20 +131,25 @@ describe('an upload', () => {
     expect(requests).toHaveLength(3);
   });
 
-  it.each([403, 404, 400, 412])('takes status %d for the last word, and says what the server said', async (code) => {
-    answers = [status(code, '<Error><Code>SomeCode</Code><Message>some words</Message></Error>')];
-    expect(await failureOf(transfer.putBytes(randomBytes(5_000_000), url('a?secret')))).toEqual({
-      kind: 'refused',
-      what: expect.stringMatching(/\/a$/) as unknown,
-      status: code,
-      reason: 'SomeCode: some words',
-    });
-    expect(requests).toHaveLength(1);
-  });
+  it.each([403, 404, 400, 412])(
+    'takes status %d for the last word, and says what the server said',
+    async (code) => {
+      answers = [status(code, '<Error><Code>SomeCode</Code><Message>some words</Message></Error>')];
+      expect(await failureOf(transfer.putBytes(randomBytes(5_000_000), url('a?secret')))).toEqual({
+        kind: 'refused',
+        what: expect.stringMatching(/\/a$/) as unknown,
+        status: code,
+        reason: 'SomeCode: some words',
+      });
+      expect(requests).toHaveLength(1);
+    },
+  );
 
   it('gives up in the end, without showing the permission', async () => {
     answers = [status(500), cut, status(429)];
-    const error = await transfer.putBytes(Buffer.from('x'), url('a?X-Amz-Signature=secret')).catch((e: unknown) => e);
+    const error = await transfer
+      .putBytes(Buffer.from('x'), url('a?X-Amz-Signature=secret'))
+      .catch((e: unknown) => e);
     expect((error as BlobError).failure).toMatchObject({
       kind: 'storage-unavailable',
       reason: 'status 429, without a reason (3 tries)',
@@ -203,8 +220,14 @@ describe('an upload in parts', () => {
     expect(result.parts).toEqual(
       Array.from({ length: 10 }, (_, index) => ({ part: index + 1, etag: `"/part${index + 1}"` })),
     );
-    expect(asked).toEqual([[1, 2, 3, 4, 5, 6, 7, 8], [9, 10]]);
-    const sent = Array.from({ length: 10 }, (_, index) => objects.get(`/part${index + 1}`) ?? Buffer.alloc(0));
+    expect(asked).toEqual([
+      [1, 2, 3, 4, 5, 6, 7, 8],
+      [9, 10],
+    ]);
+    const sent = Array.from(
+      { length: 10 },
+      (_, index) => objects.get(`/part${index + 1}`) ?? Buffer.alloc(0),
+    );
     expect(Buffer.concat(sent).equals(content)).toBe(true);
   });
 
@@ -258,7 +281,11 @@ describe('a download', () => {
     const expected = { url: url('a'), bytes: content.length, sha256: digest(content) };
     expect((await collect(transfer.get(expected))).equals(content)).toBe(true);
     const short = await failureOf(collect(transfer.get({ ...expected, bytes: 999_999 })));
-    expect(short).toMatchObject({ kind: 'verification-failed', expected: '999999 bytes', actual: '1000000 bytes' });
+    expect(short).toMatchObject({
+      kind: 'verification-failed',
+      expected: '999999 bytes',
+      actual: '1000000 bytes',
+    });
     const other = await failureOf(collect(transfer.get({ ...expected, sha256: digest(Buffer.from('x')) })));
     expect(other).toMatchObject({ kind: 'verification-failed', actual: digest(content) });
   });
@@ -277,11 +304,7 @@ describe('a download', () => {
     answers = [half(300_000), cut];
     const read = await collect(transfer.get({ url: url('a'), sha256: digest(content) }));
     expect(read.equals(content)).toBe(true);
-    expect(requests.map(({ range }) => range)).toEqual([
-      undefined,
-      'bytes=300000-',
-      'bytes=300000-',
-    ]);
+    expect(requests.map(({ range }) => range)).toEqual([undefined, 'bytes=300000-', 'bytes=300000-']);
   });
 
   it('refuses an answer that is not the range that was asked for', async () => {

@@ -17,7 +17,13 @@ const piece = (step: number, text: string | Buffer, more: Partial<LogPiece> = {}
   ...more,
 });
 
-function captured(): { readonly output: Output; text(): Buffer; notes(): string } {
+interface Captured {
+  readonly output: Output;
+  readonly text: () => Buffer;
+  readonly notes: () => string;
+}
+
+function captured(): Captured {
   const stdout = new PassThrough();
   const stderr = new PassThrough();
   const out: Buffer[] = [];

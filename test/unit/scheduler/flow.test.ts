@@ -113,6 +113,40 @@ test('A newer registration owns the id: what older processes say is refused', ()
   expect(core.stage(run).phase.kind).toBe('leased');
 });
 
+test('A registration that is repeated changes nothing; one with other labels does', () => {
+  const core = new Core();
+  const agent = core.join(1);
+  const { instance, keyHash, name, labels, slots, projects, trust, version, joinedBy } =
+    core.state.agents.get(agent)!;
+  const again = {
+    kind: 'RegisterAgent',
+    agent,
+    instance,
+    keyHash,
+    name,
+    labels,
+    slots,
+    projects,
+    trust,
+    version,
+    joinedBy,
+  } as const;
+  expect(core.turn(again).events).toEqual([]);
+  expect(kinds(core.turn({ ...again, labels: ['x'] }).events)).toEqual(['AgentRegistered']);
+});
+
+test('Times that an agent states are held within the lease and the present', () => {
+  const core = new Core();
+  core.join(1);
+  const run = core.submit(1, [outline(1)]);
+  const { leasedAt } = core.attempt(run);
+  core.pass(1_000);
+  core.turn({ ...reportOf(core.attempt(run), { kind: 'AttemptStarted', executor: 'host' }), at: 5 });
+  expect(core.attempt(run).startedAt).toBe(leasedAt);
+  core.turn({ ...reportOf(core.attempt(run), { kind: 'StepStarted', step: 1, shell: 'sh' }), at: 9e15 });
+  expect(core.attempt(run).steps[0]?.startedAt).toBe(core.wallMs);
+});
+
 test('Draining keeps new stages away until it is undone, over restarts of the agent and of the coordinator', () => {
   const core = new Core();
   const agent = core.join(1);

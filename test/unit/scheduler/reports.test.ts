@@ -117,8 +117,9 @@ test('A lost attempt that never began is not waited for, although its agent is b
   const run = core.submit(1, [outline(1)]);
   const first = core.attempt(run);
   core.pass(16_000);
-  core.join(2);
   const held = [{ ...refOf(first), token: first.token }];
+  core.beat(agentId(1), { held });
+  core.join(2);
   core.passWith(6_000, { agent: agentId(1), more: { held } }, { agent: agentId(2) });
   expect(core.attempt(run)).toMatchObject({ number: 2, agent: agentId(2) });
 });
