@@ -14,6 +14,7 @@ import { openKeys } from './access/keys.js';
 import { startApi } from './api/grpc-server.js';
 import { ProgressBoard } from './api/progress-board.js';
 import type { Services } from './api/services.js';
+import { openBucket } from './bucket.js';
 import { ConfigError, type CoordinatorConfig, type HostPort } from './config.js';
 import { Coordinator } from './coordinator.js';
 import { natsDispatcher } from './dispatch/nats-dispatcher.js';
@@ -99,7 +100,9 @@ async function assemble(
     ...(config.s3.ca === undefined ? {} : { ca: config.s3.ca.toString() }),
   });
   releases.push(() => blobs.close());
-  await blobs.ensureBucket({ signal });
+  const background = new AbortController();
+  releases.push(() => background.abort());
+  await openBucket({ blobs, log, signal: AbortSignal.any([signal, background.signal]) });
 
   const plans = new PlanCache(await natsPlanStore({ link, names, replicas }));
   const index = await natsRunIndex({ link, names, log });
@@ -115,8 +118,6 @@ async function assemble(
   const keeper = new LogKeeper({ live, log });
   releases.push(() => keeper.close());
 
-  const background = new AbortController();
-  releases.push(() => background.abort());
   const effects = new Effects({
     coordinator: () => coordinator,
     dispatcher,

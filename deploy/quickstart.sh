@@ -58,10 +58,11 @@ git -C "$demo" init -q -b main
 git -C "$demo" add -A
 git -C "$demo" -c user.name='Quick Start' -c user.email=quickstart@example.org commit -q -m 'A link shortener'
 cd "$demo"
-gantry submit --follow
+run=$(gantry submit --json | node -p 'JSON.parse(require("fs").readFileSync(0, "utf8")).run')
+gantry watch "$run"
 
 say "fetching the artifact"
-gantry artifacts get --output artifacts
+gantry artifacts get "$run" package -o artifacts
 
 cat >&2 <<TEXT
 

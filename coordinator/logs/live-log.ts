@@ -8,7 +8,11 @@ export interface StoredChunk extends Omit<LogChunk, keyof AttemptRef> {
 
 /** Logs of attempts that are not archived yet. */
 export interface LiveLog {
-  /** Resolves when the chunk is durable. Throws LogRefused when the store is full: the agent keeps it and tries again. */
+  /**
+   * Resolves when the chunk is durable, and all before it in its step's log are. Call it again without waiting, and
+   * bound what is in flight. Throws LogRefused when the store is full, did not answer, or lacks a piece before this one:
+   * append the same again, or end the stream so that the agent sends everything that is not acknowledged.
+   */
   append(chunk: LogChunk): Promise<void>;
   /**
    * Chunks of one attempt in the order stored: what is there, then, with `follow`, what comes, until the signal aborts.

@@ -32,6 +32,8 @@ export function s3Client(options: S3Options, endpoint: string): S3Client {
     // it came. Gantry verifies content by its own SHA-256.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
+    // Its default writes to the console that a stream cannot be sent again; the error itself says what happened.
+    logger: { debug: silence, info: silence, warn: silence, error: silence },
     requestHandler: {
       connectionTimeout: 5_000,
       // Of silence, not of the whole request: a large put takes longer.
@@ -41,3 +43,5 @@ export function s3Client(options: S3Options, endpoint: string): S3Client {
     },
   });
 }
+
+const silence = (): void => undefined;

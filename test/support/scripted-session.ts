@@ -20,7 +20,14 @@ export class ScriptedCoordinator {
   /** While false, what comes is kept but not acknowledged. */
   acknowledging = true;
 
-  constructor(readonly trace: Trace) {}
+  constructor(
+    readonly trace: Trace,
+    /** Real storage, where a test has one. */
+    readonly storage?: {
+      presign(ref: AttemptRef, object: PresignObject): Promise<PresignedUrl>;
+      upload(ref: AttemptRef, artifact: { readonly number: number; readonly bytes: number }): UploadGrant;
+    },
+  ) {}
 
   get session(): ScriptedSession {
     const session = this.sessions.at(-1);
@@ -157,7 +164,7 @@ export class ScriptedSession implements Session {
   }
 
   async presign(
-    _ref: AttemptRef,
+    ref: AttemptRef,
     _token: Token,
     object: PresignObject,
     signal: AbortSignal,
@@ -165,11 +172,16 @@ export class ScriptedSession implements Session {
     this.presigned.push(object);
     await this.coordinator.trace.enter(`presign ${object.kind}`);
     signal.throwIfAborted();
-    return new PresignedUrl(`http://storage.test/${object.kind}`);
+    return (
+      (await this.coordinator.storage?.presign(ref, object)) ??
+      new PresignedUrl(`http://storage.test/${object.kind}`)
+    );
   }
 
-  upload(): UploadGrant {
-    throw new Error('the scripted artifact mover uploads nothing');
+  upload(ref: AttemptRef, _token: Token, artifact: { number: number; bytes: number }): UploadGrant {
+    const grant = this.coordinator.storage?.upload(ref, artifact);
+    if (grant === undefined) throw new Error('there is no storage in this test');
+    return grant;
   }
 
   heartbeatNow(): void {
