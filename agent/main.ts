@@ -8,7 +8,7 @@ import { gantryVersion } from '../shared/version.js';
 import { Agent } from './agent.js';
 import { parseConfig, type AgentConfig } from './config.js';
 import { createDockerExecutor } from './executor/docker-executor.js';
-import type { Executor } from './executor/executor.js';
+import { ExecutorError, type Executor } from './executor/executor.js';
 import { createHostExecutor } from './executor/host-executor.js';
 import { Disk } from './host/disk.js';
 import { DirectoryInUse, lockDirectory } from './host/instance-lock.js';
@@ -62,10 +62,18 @@ async function run(config: AgentConfig, version: string): Promise<ExitCode> {
     }
   } catch (error) {
     if (signals.first.aborted) return exitCodes.ended;
-    log.fatal({ err: error }, error instanceof Error ? error.message : String(error));
-    if (error instanceof DirectoryInUse) return exitCodes.wrongUsage;
-    return error instanceof SessionRefused ? exitCodes.refused : exitCodes.ours;
+    const code = exitCodeOf(error);
+    const message = error instanceof Error ? error.message : String(error);
+    // What is told in words needs no stack.
+    if (code !== exitCodes.ours || error instanceof ExecutorError) log.fatal(message);
+    else log.fatal({ err: error }, message);
+    return code;
   }
+}
+
+function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof DirectoryInUse) return exitCodes.wrongUsage;
+  return error instanceof SessionRefused ? exitCodes.refused : exitCodes.ours;
 }
 
 async function serve(

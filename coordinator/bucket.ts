@@ -26,11 +26,7 @@ export async function openBucket(options: {
   }
 }
 
-async function keepAsking({
-  blobs,
-  log,
-  signal,
-}: Parameters<typeof openBucket>[0]): Promise<void> {
+async function keepAsking({ blobs, log, signal }: Parameters<typeof openBucket>[0]): Promise<void> {
   for (let failures = 0; !signal.aborted; failures += 1) {
     try {
       await sleep(backoffMs(backoff, failures, Math.random()), signal);

@@ -81,6 +81,7 @@ export class Coordinator {
   #inbox: Waiting[] = [];
   #wake = deferred();
   #stopped: Error | undefined;
+  #missedMessages = false;
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
@@ -138,6 +139,12 @@ export class Coordinator {
     this.#wake.resolve();
   }
 
+  /** Messages may have been missed (NATS came back): nobody is late by what was not heard. */
+  missedMessages(): void {
+    this.#missedMessages = true;
+    this.#wake.resolve();
+  }
+
   /** Asks for a change; resolves once its events are durable. Rejects with NotLeading. */
   perform(command: Command): Promise<Answer> {
     const answer = deferred<Answer>();
@@ -175,10 +182,9 @@ export class Coordinator {
     const presence = this.#presence;
     if (presence === undefined) throw new NotLeading('not started');
     // Messages come before timers: a heartbeat that waited in the inbox while the process was stopped counts.
-    if (stalled) {
-      this.#options.log.warn('the process was stopped or starved for more than 5 s: timers begin anew');
-      restartTimers(presence, this.#now());
-    }
+    if (stalled) this.#options.log.warn('the process was stopped or starved for more than 5 s');
+    if (stalled || this.#missedMessages) restartTimers(presence, this.#now());
+    this.#missedMessages = false;
     const taken = this.#inbox.splice(0, turnCommands);
     const now = this.#now();
     /** Events that must stand in one entry. */

@@ -7,7 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { Recent } from '../shared/async/recent.js';
 import { S3BlobStore } from '../shared/blob/s3-blob-store.js';
 import type { Logger } from '../shared/log.js';
-import { connectNats, type NatsAuth } from '../shared/nats/nats-connection.js';
+import { afterReconnects, connectNats, type NatsAuth } from '../shared/nats/nats-connection.js';
 import { natsNames } from '../shared/nats/names.js';
 import { gantryVersion } from '../shared/version.js';
 import { openKeys } from './access/keys.js';
@@ -148,6 +148,7 @@ async function assemble(
     // Not leading any more: the next leader hears the next heartbeat.
     coordinator.perform({ kind: 'HeartbeatSeen', heartbeat }).catch(() => undefined);
   });
+  void afterReconnects(link, background.signal, () => coordinator.missedMessages());
   const looping = coordinator.run();
   releases.push(async () => {
     coordinator.stop();

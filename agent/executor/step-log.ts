@@ -55,7 +55,7 @@ export class FollowedLog implements StepLog {
   readonly #handle: FileHandle;
   readonly #marker: Buffer;
   readonly #limitBytes: number;
-  readonly #buffer = Buffer.allocUnsafe(scanBytes);
+  #buffer: Buffer | undefined;
   #safe = 0;
   #end: LogEnd | undefined;
   #closed = false;
@@ -100,9 +100,11 @@ export class FollowedLog implements StepLog {
 
   async #scanOn(): Promise<number> {
     let total = 0;
+    if (this.#end !== undefined) return 0;
+    const buffer = (this.#buffer ??= Buffer.allocUnsafe(scanBytes));
     while (this.#end === undefined && !this.overLimit && !this.#closed) {
-      const { bytesRead } = await this.#handle.read(this.#buffer, 0, this.#buffer.length, this.#safe);
-      const found = findMarker(this.#buffer.subarray(0, bytesRead), this.#marker);
+      const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, this.#safe);
+      const found = findMarker(buffer.subarray(0, bytesRead), this.#marker);
       const before = this.#safe;
       if (found.kind === 'found') {
         this.#safe += found.at;
@@ -112,8 +114,10 @@ export class FollowedLog implements StepLog {
       }
       total += this.#safe - before;
       if (this.#safe > before || this.#end !== undefined) this.#wake();
-      if (bytesRead < this.#buffer.length) break;
+      if (bytesRead < buffer.length) break;
     }
+    // Ended logs stay open until they are shipped and archived; they need no scan any more.
+    if (this.#end !== undefined || this.overLimit) this.#buffer = undefined;
     return total;
   }
 

@@ -41,6 +41,8 @@ export async function archiveLog(
     }
   }
   const index = await readLogIndex(log.indexPath);
+  // Of a step that was silent there is none.
+  if (index.length === 0) return;
   await tools.transfer.putBytes(index, await tools.presign({ kind: 'put-log-index', step }, signal), signal);
 }
 

@@ -10,15 +10,22 @@ import { finishedReport } from './attempt-state.js';
 const backoff: Backoff = { firstMs: 500, maxMs: 60_000 };
 /** Storage that is away for so long gets the logs from the coordinator, which has them in LOGS. */
 const tries = 60;
+const atOnce = 4;
 
 /** Whether all logs are in storage. False where that is not possible any more; throws only when not wanted any more. */
 export async function archiveLogs(context: AttemptContext): Promise<boolean> {
   const end = finishedReport(context.record.state)?.report;
   if (end?.kind !== 'AttemptFinished') return false;
-  for (const digest of end.logs) {
-    if (!(await archiveStubbornly(context, digest))) return false;
-  }
-  return true;
+  // A stage may have many steps, and each log is a few round trips.
+  const rest = [...end.logs];
+  const archiveRest = async (): Promise<boolean> => {
+    for (let digest = rest.shift(); digest !== undefined; digest = rest.shift()) {
+      if (!(await archiveStubbornly(context, digest))) return false;
+    }
+    return true;
+  };
+  const done = await Promise.all(Array.from({ length: atOnce }, archiveRest));
+  return done.every((each) => each);
 }
 
 async function archiveStubbornly(context: AttemptContext, digest: LogDigest): Promise<boolean> {

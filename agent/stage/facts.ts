@@ -1,6 +1,5 @@
 /** What a step finds in its environment about its run. */
 import type { Assignment } from '../../shared/model/agent.js';
-import { attemptKey } from '../../shared/model/ids.js';
 import { stageTitle, type PlannedStep } from '../../shared/model/pipeline.js';
 
 /** Where the attempt runs. */
@@ -19,7 +18,6 @@ export function factsEnv(assignment: Assignment, place: Place): Readonly<Record<
     GANTRY_RUN: assignment.run,
     GANTRY_STAGE: stageTitle(plan),
     GANTRY_ATTEMPT: String(assignment.attempt),
-    GANTRY_ATTEMPT_ID: attemptKey(assignment),
     GANTRY_EVENT: facts.event,
     GANTRY_PROJECT: facts.projectName,
     GANTRY_COMMIT: facts.commit,

@@ -35,8 +35,17 @@ export async function prepare(context: AttemptContext): Promise<Box> {
   } catch (error) {
     both.abort(error);
     const [, boxed] = await Promise.allSettled([filling, boxing]);
-    if (boxed.status === 'fulfilled') await boxed.value.box.remove();
+    if (boxed.status === 'fulfilled') await removeUnused(context, boxed.value.box);
     throw error;
+  }
+}
+
+/** Its failure would hide why the box is not needed any more; a sweep at the next start removes what is left. */
+async function removeUnused({ tools, key }: AttemptContext, box: Box): Promise<void> {
+  try {
+    await box.remove();
+  } catch (error) {
+    tools.log.warn({ attempt: key, err: error }, 'the unused box could not be removed');
   }
 }
 

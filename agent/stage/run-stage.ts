@@ -31,9 +31,16 @@ export interface BoxHolder {
 export async function runStage(context: AttemptContext, holder: BoxHolder): Promise<void> {
   const { record } = context;
   reportStart(context);
-  const outcome = record.state.outcome ?? (await untilOutcome(context, holder));
-  if (record.state.outcome === undefined) await record.append({ kind: 'outcome', ...outcome });
-  else await reopenLogs(context, holder);
+  const known = record.state.outcome;
+  if (known !== undefined) {
+    await finish(context, holder.box, await takeUp(context, holder, known));
+    return;
+  }
+  const outcome = await untilOutcome(context, holder);
+  await record.append({ kind: 'outcome', ...outcome }).catch((error: unknown) => {
+    // A full disk. The next process would only come to the same outcome again, from the steps that have ended.
+    context.tools.log.warn({ attempt: context.key, err: error }, 'the outcome could not be written down');
+  });
   await finish(context, holder.box, outcome);
 }
 
@@ -101,12 +108,30 @@ async function newBox(context: AttemptContext): Promise<Box> {
   throw new StageError(failure);
 }
 
-async function reopenLogs(context: AttemptContext, { box }: BoxHolder): Promise<void> {
-  if (box === undefined) return;
-  for (const step of context.record.state.assignment.plan.steps) {
-    const state = context.record.state.steps.get(step.number);
-    if (state !== undefined) await reopenLog(context, box, step, state);
+/** Ships what the former process did not; a success whose log is lost is none. */
+async function takeUp(context: AttemptContext, holder: BoxHolder, outcome: Outcome): Promise<Outcome> {
+  try {
+    return await takeUpLogs(context, holder, outcome);
+  } catch (error) {
+    context.stop.alive.throwIfAborted();
+    return outcomeOf(failureOf(error, context.tools.settings.agentName));
   }
+}
+
+async function takeUpLogs(context: AttemptContext, { box }: BoxHolder, outcome: Outcome): Promise<Outcome> {
+  const { assignment, logs } = context.record.state;
+  for (const step of assignment.plan.steps) {
+    const state = context.record.state.steps.get(step.number);
+    if (state?.ended === undefined || logs.get(step.number)?.shipped !== undefined) continue;
+    if (box !== undefined) {
+      await reopenLog(context, box, step, state);
+    } else if (state.ended.result.logBytes > 0 && outcome.status === 'succeeded') {
+      const { agentName } = context.tools.settings;
+      const message = `the box of the attempt was gone when agent ${agentName} came back, and with it a part of the log of step ${step.number}`;
+      return { status: 'failed', failure: { kind: 'box-broken', message } };
+    }
+  }
+  return outcome;
 }
 
 /** The limit counts from the acceptance, over restarts of the agent, and ends with the last step. */

@@ -1,8 +1,10 @@
 import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { checkoutError, looksDamaged } from '../../shared/git/checkout-failure.js';
+import { makeEmptyRepository } from '../../shared/git/empty-repository.js';
 import { isolatedEnvironment, type Transport } from '../../shared/git/git-environment.js';
 import { gitAnswers, gitText, runGit, GitError, type GitCommand } from '../../shared/git/git-program.js';
+import { isRefName } from '../../shared/git/refs.js';
 import { checkRepositoryAllowed, projectOf, type RepositoryUrl } from '../../shared/git/repository-url.js';
 import { parseProjectId, type CommitId, type ProjectId } from '../../shared/model/ids.js';
 import type { CommitRequest, Mirror, MirroredCommit } from './mirror.js';
@@ -25,6 +27,8 @@ export interface GitMirrorOptions {
 const idleMs = 10 * 60_000;
 /** Each fetch leaves a pack; from so many on they are rolled into fewer, or every lookup searches them all. */
 const maxPacks = 40;
+/** Commits that a mirror keeps although no branch or tag may have them any more. */
+const maxHeld = 5000;
 
 /** Mirrors as bare repositories, by the git program. One process uses a directory. */
 export class GitMirror implements Mirror {
@@ -129,20 +133,20 @@ export class GitMirror implements Mirror {
 
   async #fetchOrRenew(project: ProjectId, repository: RepositoryUrl, request: CommitRequest): Promise<void> {
     const directory = this.#directoryOf(project);
-    const existed = await this.#prepare(project, directory);
+    const existed = await this.#prepare(project, directory, request);
     try {
       await this.#fetch(directory, repository, request);
     } catch (error) {
       request.signal.throwIfAborted();
       if (!existed || !looksDamaged(error)) throw error;
       await this.#remove(project);
-      await this.#prepare(project, directory);
+      await this.#prepare(project, directory, request);
       await this.#fetch(directory, repository, request);
     }
   }
 
   /** Makes the repository if there is none; tells whether there was one. */
-  async #prepare(project: ProjectId, directory: string): Promise<boolean> {
+  async #prepare(project: ProjectId, directory: string, request: CommitRequest): Promise<boolean> {
     const exists = await stat(path.join(directory, 'HEAD')).then(
       () => true,
       () => false, // not there: it is made below
@@ -153,10 +157,7 @@ export class GitMirror implements Mirror {
       await rm(directory, { recursive: true, force: true });
       const fresh = `${directory}.new`;
       await rm(fresh, { recursive: true, force: true });
-      await runGit({
-        args: ['init', '--quiet', '--bare', '--template=', fresh],
-        environment: isolatedEnvironment(),
-      });
+      await makeEmptyRepository(fresh, { bare: true, commitLength: request.commit.length });
       await rename(fresh, directory);
     }
     this.#cleaned.add(project);
@@ -208,7 +209,7 @@ export class GitMirror implements Mirror {
 
     // The one branch first: a repository of thousands of branches need not arrive whole for one commit. What does not
     // work (the branch is gone, `a` became `a/b`, the commit is not on it) is answered by all branches and tags.
-    if (request.ref !== undefined && isFullRef(request.ref)) {
+    if (request.ref !== undefined && isRefName(request.ref)) {
       try {
         await fetch(`+${request.ref}:${request.ref}`);
       } catch (error) {
@@ -229,7 +230,20 @@ export class GitMirror implements Mirror {
     const loose = Number(/^count: (\d+)$/m.exec(counts)?.[1] ?? 0);
     if (packs <= maxPacks && loose <= 5000) return;
     await runGit({ ...git, args: ['repack', '--quiet', '-d', '-l', '--geometric=2'] });
+    await this.#forgetOldCommits(git);
     await runGit({ ...git, args: ['pack-refs', '--all'] });
+  }
+
+  /** The names that hold commits would be more each day. What is no longer held is fetched again, should it be asked for. */
+  async #forgetOldCommits(git: Omit<GitCommand, 'args'>): Promise<void> {
+    const names = await gitText({
+      ...git,
+      args: ['for-each-ref', '--sort=-creatordate', '--format=%(refname)', heldRefs],
+    });
+    const old = names.split('\n').slice(maxHeld);
+    if (old.length === 0) return;
+    const input = Buffer.from(old.map((name) => `delete ${name}\n`).join(''));
+    await runGit({ ...git, args: ['update-ref', '--stdin'], input });
   }
 
   #git(directory: string, request: CommitRequest, transport: Transport): Omit<GitCommand, 'args'> {
@@ -252,11 +266,8 @@ export class GitMirror implements Mirror {
   }
 }
 
-const heldRef = (commit: CommitId): string => `refs/gantry/commits/${commit}`;
-
-/** Names that git itself would take; a ref comes from outside and becomes part of a refspec. */
-const isFullRef = (ref: string): boolean =>
-  /^refs\/(?:heads|tags|pull|changes|merge-requests)\/[^\s~^:?*[\\]+$/.test(ref) && !ref.includes('..');
+const heldRefs = 'refs/gantry/commits/';
+const heldRef = (commit: CommitId): string => `${heldRefs}${commit}`;
 
 /** An answer about the ref, not about the server or the disk. */
 const isAboutRefs = (error: unknown): boolean =>

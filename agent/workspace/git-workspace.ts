@@ -1,10 +1,11 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { checkoutError, CheckoutError } from '../../shared/git/checkout-failure.js';
+import { makeEmptyRepository } from '../../shared/git/empty-repository.js';
 import { isolatedEnvironment, type Transport } from '../../shared/git/git-environment.js';
 import type { GitProgress } from '../../shared/git/git-progress.js';
-import { gitAnswers, gitText, GitError, runGit, type GitCommand } from '../../shared/git/git-program.js';
-import { submittedRef } from '../../shared/git/refs.js';
+import { gitText, runGit, type GitCommand } from '../../shared/git/git-program.js';
+import { isBranchName, submittedRef } from '../../shared/git/refs.js';
 import type { Source } from '../../shared/model/pipeline.js';
 import { fileUrl, uploadPack } from '../../shared/git/upload-pack.js';
 import type { Mirror } from './mirror.js';
@@ -69,38 +70,32 @@ export async function checkout(request: CheckoutRequest): Promise<void> {
 }
 
 async function emptyRepository(request: CheckoutRequest, origin: string | undefined): Promise<void> {
-  await rm(gitDirOf(request), { recursive: true, force: true });
-  await mkdir(request.workspaceDir, { recursive: true });
-  // The empty template: no sample hooks, no description, nothing of this machine.
-  await runGit(
-    git(request, 'none', 'init', '--quiet', '--template=', `--object-format=${objectFormat(request)}`, '.'),
-  );
-  if (origin !== undefined) {
-    await runGit(git(request, 'none', 'config', 'remote.origin.url', origin));
-    await runGit(
-      git(request, 'none', 'config', 'remote.origin.fetch', '+refs/heads/*:refs/remotes/origin/*'),
-    );
-  }
+  const gitDir = gitDirOf(request);
+  await rm(gitDir, { recursive: true, force: true });
+  const branch = usableBranch(request);
+  await makeEmptyRepository(gitDir, {
+    bare: false,
+    commitLength: request.source.commit.length,
+    ...(branch === undefined ? {} : { branch }),
+    ...(origin === undefined ? {} : { origin }),
+  });
 }
 
 /** Tags inside the depth follow by themselves, because the commit is stored under a name. */
 async function fetchFromMirror(request: CheckoutRequest, mirror: string): Promise<void> {
-  const branch = await usableBranch(request);
-  const target = branch === undefined ? temporaryRef : `refs/remotes/origin/${branch}`;
+  const branch = usableBranch(request);
   await runGit(
     git(
       request,
       'file',
-      'fetch',
-      '--progress',
+      ...fetchOptions,
       `--depth=${request.depth ?? 50}`,
-      '--no-write-fetch-head',
-      '--no-recurse-submodules',
       '--upload-pack',
       uploadPack('quick'),
       '--end-of-options',
       fileUrl(mirror),
-      `+${request.source.commit}:${target}`,
+      ...(branch === undefined ? [] : [`+${request.source.commit}:refs/remotes/origin/${branch}`]),
+      `+${request.source.commit}:${localRef(request)}`,
     ),
   );
 }
@@ -118,17 +113,16 @@ async function fetchFromBundle(
     git(
       request,
       'file',
-      'fetch',
-      '--progress',
-      '--no-write-fetch-head',
-      '--no-recurse-submodules',
+      ...fetchOptions,
       '--end-of-options',
       path.resolve(request.bundlePath),
-      `+${submittedRef}:${temporaryRef}`,
+      `+${submittedRef}:${localRef(request)}`,
       '+refs/tags/*:refs/tags/*',
     ),
   );
-  const arrived = await gitText(git(request, 'none', 'rev-parse', '--verify', `${temporaryRef}^{commit}`));
+  const arrived = await gitText(
+    git(request, 'none', 'rev-parse', '--verify', `${localRef(request)}^{commit}`),
+  );
   if (arrived !== source.commit) {
     throw new CheckoutError({
       kind: 'checkout-failed',
@@ -138,42 +132,38 @@ async function fetchFromBundle(
   }
 }
 
-/** Points HEAD at the commit, by the branch's name where there is one, and writes the files. */
+/** Writes the files. HEAD is the branch already; without one it becomes the commit itself. */
 async function writeFiles(request: CheckoutRequest): Promise<void> {
-  const { commit } = request.source;
-  const branch = await usableBranch(request);
-  if (branch === undefined) {
+  if (usableBranch(request) === undefined) {
+    const { commit } = request.source;
     await runGit(git(request, 'none', 'update-ref', '--no-deref', 'HEAD', commit));
-  } else {
-    await runGit(git(request, 'none', 'update-ref', `refs/heads/${branch}`, commit));
-    await runGit(git(request, 'none', 'symbolic-ref', 'HEAD', `refs/heads/${branch}`));
-    if (request.source.kind === 'git') {
-      await runGit(git(request, 'none', 'config', `branch.${branch}.remote`, 'origin'));
-      await runGit(git(request, 'none', 'config', `branch.${branch}.merge`, `refs/heads/${branch}`));
-    }
+    await runGit(git(request, 'none', 'update-ref', '-d', detachedRef));
   }
-  await runGit(git(request, 'none', 'update-ref', '-d', temporaryRef));
   // `read-tree` and not `checkout` or `reset`: it leaves no ORIG_HEAD and asks no configuration.
   await runGit(git(request, 'none', 'read-tree', '-u', '-v', '--reset', 'HEAD'));
 }
 
 /** The run's branch, if git takes it for the name of one; other text, however it came here, becomes no ref. */
-async function usableBranch(request: CheckoutRequest): Promise<string | undefined> {
-  const { branch } = request;
-  if (branch === undefined || branch.startsWith('-') || branch === 'HEAD') return undefined;
-  const valid = await gitAnswers(git(request, 'none', 'check-ref-format', `refs/heads/${branch}`)).catch(
-    (error: unknown) => {
-      if (error instanceof GitError) return false; // git's answer to some bad names is 128
-      throw error;
-    },
-  );
-  return valid ? branch : undefined;
+const usableBranch = ({ branch }: CheckoutRequest): string | undefined =>
+  branch !== undefined && isBranchName(branch) ? branch : undefined;
+
+/** Holds the commit from its arrival on. */
+function localRef(request: CheckoutRequest): string {
+  const branch = usableBranch(request);
+  return branch === undefined ? detachedRef : `refs/heads/${branch}`;
 }
 
-const temporaryRef = 'refs/gantry/checkout';
+const fetchOptions = [
+  'fetch',
+  '--progress',
+  '--no-write-fetch-head',
+  '--no-recurse-submodules',
+  // Nothing is checked out yet that a fetch into the current branch could make stale.
+  '--update-head-ok',
+];
+
+const detachedRef = 'refs/gantry/checkout';
 const gitDirOf = (request: CheckoutRequest): string => path.join(request.workspaceDir, '.git');
-const objectFormat = (request: CheckoutRequest): string =>
-  request.source.commit.length === 64 ? 'sha256' : 'sha1';
 
 function git(request: CheckoutRequest, transport: Transport, ...args: readonly string[]): GitCommand {
   return {

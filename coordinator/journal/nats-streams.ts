@@ -118,7 +118,7 @@ async function ensure(
     // Another coordinator made it meanwhile.
     const meanwhile = await find(manager, wanted.name);
     if (meanwhile !== undefined) return verify(manager, meanwhile, wanted);
-    throw new NatsUnsuitable(`stream ${wanted.name} cannot be made: ${error.message}`, { cause: error });
+    throw unmakeable(wanted.name, error);
   }
 }
 
@@ -177,7 +177,9 @@ async function ensureLogs(
       const code = error instanceof NatsError ? error.api_error?.err_code : undefined;
       const meanwhile = await find(manager, wanted.name);
       if (meanwhile !== undefined) return verify(manager, meanwhile, wanted);
-      if (code === undefined || !insufficientStorage.has(code)) throw error;
+      // A cluster says it in words only: the code is that of all placements that fail.
+      const lacksStorage = code === 10005 && /storage/.test(error instanceof Error ? error.message : '');
+      if (!lacksStorage && !insufficientStorage.has(code ?? 0)) throw unmakeable(wanted.name, error);
       probe /= 2;
     }
   }
@@ -190,6 +192,12 @@ async function halve(manager: JetStreamManager, config: StreamConfig): Promise<v
   const half = { max_bytes: Math.floor(config.max_bytes / 2), description: 'logs of running attempts' };
   await manager.streams.update(config.name, { ...config, ...half });
 }
+
+const unmakeable = (name: string, error: unknown): NatsUnsuitable =>
+  new NatsUnsuitable(
+    `stream ${name} cannot be made: ${error instanceof Error ? error.message : String(error)}`,
+    { cause: error },
+  );
 
 async function find(manager: JetStreamManager, name: string): Promise<StreamInfo | undefined> {
   try {

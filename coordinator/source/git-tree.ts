@@ -2,7 +2,7 @@ import { lstat } from 'node:fs/promises';
 import path from 'node:path';
 import { parseCommitId, type CommitId } from '../../shared/model/ids.js';
 import { usersEnvironment } from '../../shared/git/git-environment.js';
-import { GitError, gitAnswers, gitText, runGit, type GitCommand } from '../../shared/git/git-program.js';
+import { GitError, gitText, gitTextIfAny, runGit, type GitCommand } from '../../shared/git/git-program.js';
 import { normalizeRepositoryUrl, withoutCredentials } from '../../shared/git/repository-url.js';
 import { looksSecret, type SecretReason } from './secret-files.js';
 import { withTemporaryRepository } from './temporary-repository.js';
@@ -160,19 +160,18 @@ async function findRepository(
 }
 
 async function symbolicHead(git: Git): Promise<string | undefined> {
-  if (!(await gitAnswers(git(['symbolic-ref', '-q', 'HEAD'])))) return undefined;
-  const ref = await gitText(git(['symbolic-ref', '-q', 'HEAD']));
-  return ref.startsWith('refs/heads/') ? ref.slice('refs/heads/'.length) : undefined;
+  const ref = await gitTextIfAny(git(['symbolic-ref', '-q', 'HEAD']));
+  return ref?.startsWith('refs/heads/') === true ? ref.slice('refs/heads/'.length) : undefined;
 }
 
 async function headCommit(git: Git): Promise<CommitId | undefined> {
-  if (!(await gitAnswers(git(['rev-parse', '-q', '--verify', 'HEAD^{commit}'])))) return undefined;
-  return parseCommitId(await gitText(git(['rev-parse', '-q', '--verify', 'HEAD^{commit}'])));
+  const commit = await gitTextIfAny(git(['rev-parse', '-q', '--verify', 'HEAD^{commit}']));
+  return commit === undefined ? undefined : parseCommitId(commit);
 }
 
 async function originUrl(git: Git): Promise<string | undefined> {
-  if (!(await gitAnswers(git(['config', '--get', 'remote.origin.url'])))) return undefined;
-  // Two questions, because the second applies the user's `insteadOf`, but answers a remote that is not there by its name.
+  // Two questions, because `get-url` applies the user's `insteadOf`, but fails for other reasons too.
+  if ((await gitTextIfAny(git(['config', '--get', 'remote.origin.url']))) === undefined) return undefined;
   return withoutCredentials(await gitText(git(['remote', 'get-url', 'origin'])));
 }
 

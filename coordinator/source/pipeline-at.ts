@@ -1,6 +1,7 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { CheckoutError, checkoutError, looksDamaged } from '../../shared/git/checkout-failure.js';
+import { makeEmptyRepository } from '../../shared/git/empty-repository.js';
 import { isolatedEnvironment, type Transport } from '../../shared/git/git-environment.js';
 import { GitError, gitText, runGit, type GitCommand } from '../../shared/git/git-program.js';
 import { checkRepositoryAllowed, projectOf, type RepositoryUrl } from '../../shared/git/repository-url.js';
@@ -110,7 +111,7 @@ async function readFrom(
   revision: Revision,
   request: PipelineRequest,
 ): Promise<PipelineAt> {
-  await prepare(cache, repository, revision.commit.length === 64 ? 'sha256' : 'sha1', request);
+  await prepare(cache, repository, revision.commit.length, request);
   await fetch(cache, repository, revision, request);
   const commit = await peel(cache, revision.commit, repository, request);
   const described = await gitText({
@@ -136,16 +137,23 @@ async function readFrom(
 async function prepare(
   cache: string,
   repository: RepositoryUrl,
-  objectFormat: string,
+  commitLength: number,
   request: PipelineRequest,
 ): Promise<void> {
   if ((await cacheKib(cache, request)) > maxCacheKib) await rm(cache, { recursive: true, force: true });
-  await mkdir(cache, { recursive: true, mode: 0o700 });
-  const run = (...args: string[]): Promise<unknown> => runGit({ ...git(cache, 'none', request), args });
-  await run('init', '--quiet', '--bare', '--template=', `--object-format=${objectFormat}`);
-  await run('config', 'remote.origin.url', remoteOf(repository));
+  const there = await stat(path.join(cache, 'HEAD')).then(
+    () => true,
+    () => false, // made below
+  );
+  if (!there) {
+    await rm(cache, { recursive: true, force: true });
+    await makeEmptyRepository(cache, { bare: true, commitLength, origin: remoteOf(repository) });
+  }
+  const set = (key: string, value: string): Promise<unknown> =>
+    runGit({ ...git(cache, 'none', request), args: ['config', key, value] });
+  await set('remote.origin.url', remoteOf(repository));
   // For what is fetched later, when git finds that a file's content is missing.
-  if (repository.transport === 'file') await run('config', 'remote.origin.uploadpack', uploadPack());
+  if (repository.transport === 'file') await set('remote.origin.uploadpack', uploadPack());
 }
 
 async function fetch(

@@ -1,8 +1,7 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { isolatedEnvironment } from '../../shared/git/git-environment.js';
-import { runGit } from '../../shared/git/git-program.js';
+import { makeEmptyRepository } from '../../shared/git/empty-repository.js';
 
 export interface TemporaryRepository {
   /** The bare repository. */
@@ -27,20 +26,12 @@ export async function withTemporaryRepository<T>(
   const directory = await mkdtemp(path.join(os.tmpdir(), 'gantry-tree-'));
   try {
     const gitDir = path.join(directory, 'repository.git');
-    await runGit({
-      args: [
-        'init',
-        '--quiet',
-        '--bare',
-        '--template=',
-        `--object-format=${options.objectFormat ?? 'sha1'}`,
-        gitDir,
-      ],
-      environment: isolatedEnvironment(),
+    await makeEmptyRepository(gitDir, {
+      bare: true,
+      commitLength: options.objectFormat === 'sha256' ? 64 : 40,
     });
     const objects = path.join(gitDir, 'objects');
     if (options.alternate !== undefined) {
-      await mkdir(path.join(objects, 'info'), { recursive: true });
       await writeFile(path.join(objects, 'info', 'alternates'), `${alternateLine(options.alternate)}\n`);
     }
     return await use({ gitDir, objects, index: path.join(directory, 'index') });

@@ -21,21 +21,16 @@ export async function userRepository(
   signal: AbortSignal | undefined,
 ): Promise<UserRepository | undefined> {
   if (tree.kind === 'directory') return undefined;
-  const ask = (...args: string[]): Promise<string> =>
-    gitText({
-      args: ['rev-parse', ...args],
-      environment: usersEnvironment(),
-      cwd: tree.root,
-      ...only(signal),
-    });
-  const at = async (name: string): Promise<string> => path.resolve(tree.root, await ask('--git-path', name));
-  return {
-    root: tree.root,
-    objects: await at('objects'),
-    index: await at('index'),
-    shallow: await at('shallow'),
-    objectFormat: await ask('--show-object-format'),
-  };
+  const at = ['--git-path', 'objects', '--git-path', 'index', '--git-path', 'shallow'];
+  const answer = await gitText({
+    args: ['rev-parse', '--show-object-format', ...at],
+    environment: usersEnvironment(),
+    cwd: tree.root,
+    ...only(signal),
+  });
+  const [objectFormat = '', ...paths] = answer.split('\n');
+  const [objects = '', index = '', shallow = ''] = paths.map((name) => path.resolve(tree.root, name));
+  return { root: tree.root, objects, index, shallow, objectFormat };
 }
 
 /** A partial clone fetches what it lacks when asked; the temporary repository must know from where. */

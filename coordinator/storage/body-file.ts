@@ -9,6 +9,11 @@ import type { ObjectRecord } from './object-record.js';
 
 /** Bytes of a body are gathered until they are worth a call to the file system. */
 const blockBytes = 1024 * 1024;
+/**
+ * How often a long body is synced while more of it arrives. Otherwise the sync at the end of 5 GB could take longer than clients wait for an
+ * answer.
+ */
+const syncEveryBytes = 64 * 1024 * 1024;
 
 /**
  * Writes what an object's file shall hold under a name of its own in `directory`, synced, to be renamed into place. Removes it again
@@ -45,10 +50,19 @@ export async function writeBody(file: FileHandle, body: Body): Promise<VerifiedD
   let spare = body.bytes > size ? Buffer.allocUnsafeSlow(size) : filling;
   let filled = 0;
   let writing: Promise<void> = Promise.resolve();
+  let syncing: Promise<void> = Promise.resolve();
+  let unsynced = 0;
 
   const flush = async (): Promise<void> => {
     const block = filling.subarray(0, filled);
     await writing;
+    if (unsynced >= syncEveryBytes) {
+      await syncing;
+      syncing = file.datasync();
+      syncing.catch(() => undefined); // as below
+      unsynced = 0;
+    }
+    unsynced += block.length;
     writing = writeAll(file, block);
     // Its failure is seen at the next `await writing`; until then it must not count as unhandled.
     writing.catch(() => undefined);
@@ -68,8 +82,8 @@ export async function writeBody(file: FileHandle, body: Body): Promise<VerifiedD
     }
     if (filled > 0) await flush();
   } finally {
-    // The caller closes the file, which no write may outlive.
-    await writing;
+    // The caller closes the file, which nothing may outlive.
+    await Promise.all([writing, syncing]);
   }
   return body.verify();
 }

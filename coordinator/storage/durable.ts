@@ -55,11 +55,11 @@ export async function renameInto(from: string, to: string): Promise<void> {
   const directory = dirname(to);
   for (let attempt = 1; ; attempt += 1) {
     try {
+      if (attempt > 1) await makeDirectory(directory);
       await rename(from, to);
       break;
     } catch (error) {
       if (errorCode(error) !== 'ENOENT' || attempt === 10) throw error;
-      await makeDirectory(directory);
     }
   }
   await syncDirectory(directory);

@@ -61,11 +61,8 @@ export async function verifySignature(
   }
   checkTime(claim, now);
   checkCoverage(claim, request);
-  const declared = request.headers.get('x-amz-content-sha256') ?? queryOf(request, 'X-Amz-Content-Sha256');
-  if (declared === undefined && claim.kind === 'header') {
-    throw new S3Error('InvalidRequest', 'the header x-amz-content-sha256 is missing');
-  }
-  const payload = declared ?? 'UNSIGNED-PAYLOAD';
+  const declared = request.headers.get('x-amz-content-sha256');
+  const payload = signedPayload(claim, request, declared);
   const key = await signer.keyOf(credentials, day);
   const matches = pathsOf(request).some((path) =>
     sameText(claim.signature, signer.signatureOf({ request, claim, path, payload, key })),
@@ -75,7 +72,16 @@ export async function verifySignature(
       'the signature is not the one expected: check the secret key and how the request is signed';
     throw new S3Error('SignatureDoesNotMatch', message);
   }
-  return proofOf(payload, { key, date: claim.date, scope: claim.scope, seed: claim.signature });
+  return proofOf(declared ?? payload, { key, date: claim.date, scope: claim.scope, seed: claim.signature });
+}
+
+/** What the canonical request says of the body. A presigned URL is made before there is a body: it says so, unless the header is signed as well. */
+function signedPayload(claim: Claim, request: S3Request, declared: string | undefined): string {
+  if (claim.kind === 'query' && !claim.signedHeaders.includes('x-amz-content-sha256')) {
+    return queryOf(request, 'X-Amz-Content-Sha256') ?? 'UNSIGNED-PAYLOAD';
+  }
+  if (declared !== undefined) return declared;
+  throw new S3Error('InvalidRequest', 'the header x-amz-content-sha256 is missing');
 }
 
 /** The signature of one chunk of an `aws-chunked` body. */

@@ -4,7 +4,7 @@ import { BlobError } from './blob-error.js';
 import type { FileSource } from './transfer.js';
 
 /** Big enough that a read costs little beside its bytes. */
-const blockBytes = 512 * 1024;
+const blockBytes = 256 * 1024;
 
 const openFile = promisify(open);
 const closeFile = promisify(close);

@@ -6,7 +6,9 @@ import type { FileEntry } from '../model/artifact.js';
 import { filePathOf } from './file-path.js';
 import type { PackedTar, PackOptions, TarInput } from './tar-types.js';
 import { toSha256 } from './sha256.js';
-import { contentOfInput } from './tar-content.js';
+import { Group } from './tar-group.js';
+import type { Filled } from './tar-group.js';
+import { contentBlockBytes, contentOfInput } from './tar-content.js';
 import { encodeTarHeader, tarEnd, tarPadding } from './tar-header.js';
 
 /**
@@ -25,8 +27,8 @@ const defaultMtimeMs = Date.UTC(2000, 0, 1);
 const chunkSize = 128 * 1024;
 
 /** Level 1 is three times faster than 6 for a tenth more bytes; level 0 stores. */
-const levels = { shrinks: 1, stored: 0 } as const;
-type Kind = keyof typeof levels;
+const levels: Readonly<Record<Kind, number>> = { shrinks: 1, stored: 0 };
+type Kind = Group['kind'];
 
 const gzipWhole = promisify<Buffer, { level: number; chunkSize: number }, Buffer>(gzip);
 
@@ -46,20 +48,6 @@ export async function packTar(
   return archive.finish();
 }
 
-interface Group {
-  readonly kind: Kind;
-  chunks: Buffer[];
-  bytes: number;
-  entries: Placed[];
-}
-
-/** An entry whose member is not yet written. */
-interface Placed {
-  readonly index: number;
-  readonly entry: FileEntry;
-  readonly dataOffset: number;
-}
-
 class Archive {
   readonly #options: PackOptions;
   readonly #hash = createHash('sha256');
@@ -68,10 +56,11 @@ class Archive {
   readonly #files: FileEntry[] = [];
   // Two groups are open at a time, so that a compressed file between two texts does not cut their member short.
   readonly #groups: Readonly<Record<Kind, Group>> = {
-    shrinks: emptyGroup('shrinks'),
-    stored: emptyGroup('stored'),
+    shrinks: new Group('shrinks'),
+    stored: new Group('stored'),
   };
-  readonly #ahead: { readonly member: Promise<Buffer>; readonly entries: readonly Placed[] }[] = [];
+  readonly #ahead: { readonly member: Promise<Buffer>; readonly group: Filled }[] = [];
+  readonly #block = Buffer.allocUnsafeSlow(contentBlockBytes);
 
   constructor(options: PackOptions) {
     this.#options = options;
@@ -81,12 +70,7 @@ class Archive {
     const index = this.#count;
     this.#count += 1;
     if (input.kind === 'link') {
-      await this.#addToGroup('shrinks', {
-        index,
-        entry: linkEntry(input),
-        header: headerOf(input),
-        content: [],
-      });
+      await this.#addLink(index, input);
     } else if (input.size <= groupBytes) {
       await this.#addSmall(index, input);
     } else {
@@ -102,38 +86,29 @@ class Archive {
     return { bytes: this.#offset, sha256: toSha256(this.#hash), files: this.#files };
   }
 
-  async #addSmall(index: number, input: Extract<TarInput, { kind: 'file' }>): Promise<void> {
-    const content: Buffer[] = [];
-    const hash = createHash('sha256');
-    for await (const block of contentOfInput(input)) {
-      hash.update(block);
-      content.push(Buffer.from(block));
-    }
-    const [first = Buffer.alloc(0)] = content;
-    await this.#addToGroup(probe(first), {
-      index,
-      entry: fileEntry(input, hash),
-      header: headerOf(input),
-      content: [...content, tarPadding(input.size)],
-    });
+  async #addLink(index: number, input: Extract<TarInput, { kind: 'link' }>): Promise<void> {
+    const group = this.#groups.shrinks;
+    group.append(headerOf(input));
+    group.place({ index, entry: linkEntry(input), dataOffset: group.bytes });
+    if (group.bytes >= groupBytes) await this.#flush(group);
   }
 
-  async #addToGroup(
-    kind: Kind,
-    item: {
-      readonly index: number;
-      readonly entry: FileEntry;
-      readonly header: Buffer;
-      readonly content: readonly Buffer[];
-    },
-  ): Promise<void> {
-    const group = this.#groups[kind];
-    const { index, entry, header, content } = item;
-    group.entries.push({ index, entry, dataOffset: group.bytes + header.length });
-    for (const chunk of [header, ...content]) {
-      group.chunks.push(chunk);
-      group.bytes += chunk.length;
+  async #addSmall(index: number, input: Extract<TarInput, { kind: 'file' }>): Promise<void> {
+    const hash = createHash('sha256');
+    const blocks = contentOfInput(input, this.#block);
+    const first = await blocks.next();
+    const head = first.done === true ? Buffer.alloc(0) : first.value;
+    const group = this.#groups[probe(head)];
+    group.append(headerOf(input));
+    const dataOffset = group.bytes;
+    hash.update(head);
+    group.append(head);
+    for await (const block of blocks) {
+      hash.update(block);
+      group.append(block);
     }
+    group.append(tarPadding(input.size));
+    group.place({ index, entry: fileEntry(input, hash), dataOffset });
     if (group.bytes >= groupBytes) await this.#flush(group);
   }
 
@@ -143,7 +118,7 @@ class Archive {
     const memberOffset = this.#offset;
     const header = headerOf(input);
     const hash = createHash('sha256');
-    const blocks = contentOfInput(input);
+    const blocks = contentOfInput(input, this.#block);
     // Before the header is fed to the compressor, its level must be known.
     const first = await blocks.next();
     const head = first.done === true ? Buffer.alloc(0) : first.value;
@@ -186,13 +161,10 @@ class Archive {
 
   async #flush(group: Group): Promise<void> {
     if (group.bytes === 0) return;
-    const { chunks, bytes, entries } = group;
-    group.chunks = [];
-    group.bytes = 0;
-    group.entries = [];
-    const member = gzipWhole(Buffer.concat(chunks, bytes), { level: levels[group.kind], chunkSize });
+    const filled = group.takeAll();
+    const member = gzipWhole(filled.content, { level: levels[group.kind], chunkSize });
     member.catch(() => undefined); // awaited when its turn comes
-    this.#ahead.push({ member, entries });
+    this.#ahead.push({ member, group: filled });
     await this.#drain(membersAhead);
   }
 
@@ -202,10 +174,11 @@ class Archive {
       const next = this.#ahead.shift();
       if (next === undefined) return;
       const member = await next.member;
-      for (const { index, entry, dataOffset } of next.entries) {
+      for (const { index, entry, dataOffset } of next.group.entries) {
         const where = { memberOffset: this.#offset, memberBytes: member.length, dataOffset };
         this.#files[index] = entry.link === undefined ? { ...entry, where } : entry;
       }
+      next.group.giveBack();
       await this.#write(member);
     }
   }
@@ -216,8 +189,6 @@ class Archive {
     await this.#options.write(chunk);
   }
 }
-
-const emptyGroup = (kind: Kind): Group => ({ kind, chunks: [], bytes: 0, entries: [] });
 
 /** Whether content gets smaller, by trying with its beginning. */
 function probe(head: Buffer): Kind {

@@ -76,6 +76,8 @@ export function isolatedEnvironment(options: IsolatedOptions = {}): Record<strin
       ...isolatedConfig,
       // An https server may redirect within https; http is for loopback only and stays where it is.
       'http.followRedirects': transport === 'https' ? 'initial' : 'false',
+      // A proxy has no business between this machine and itself.
+      ...(transport === 'http' ? { 'http.proxy': '' } : {}),
       ...options.config,
     }),
   };

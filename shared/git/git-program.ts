@@ -140,16 +140,20 @@ export async function gitText(command: GitCommand): Promise<string> {
   return (await runGit(command)).stdout.toString('utf8').replace(/\n$/, '');
 }
 
-/** For commands that answer a question by exit code 0 or 1; throws for any other. */
-export async function gitAnswers(command: GitCommand): Promise<boolean> {
+/** As `gitText`, undefined where git ends with code 1: its way to say that there is no such thing. */
+export async function gitTextIfAny(command: GitCommand): Promise<string | undefined> {
   try {
-    await runGit(command);
-    return true;
+    return await gitText(command);
   } catch (error) {
-    if (error instanceof GitError && error.failure.kind === 'exit' && error.failure.exitCode === 1)
-      return false;
+    if (!(error instanceof GitError)) throw error;
+    if (error.failure.kind === 'exit' && error.failure.exitCode === 1) return undefined;
     throw error;
   }
+}
+
+/** For commands that answer a question by exit code 0 or 1; throws for any other. */
+export async function gitAnswers(command: GitCommand): Promise<boolean> {
+  return (await gitTextIfAny(command)) !== undefined;
 }
 
 function ended(child: ChildProcess): Promise<{ exitCode: number | null; signal: NodeJS.Signals | null }> {

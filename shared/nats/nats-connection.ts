@@ -284,3 +284,20 @@ function explain(error: unknown, options: NatsOptions): NatsUnavailable {
       );
   }
 }
+
+/** Calls back each time the connection has come back, until the signal aborts or the connection is closed for good. */
+export async function afterReconnects(link: NatsLink, signal: AbortSignal, back: () => void): Promise<void> {
+  while (!signal.aborted) {
+    const broken = AbortSignal.any([link.disconnected, signal]);
+    if (!broken.aborted) {
+      await new Promise<void>((resolve) => broken.addEventListener('abort', () => resolve(), { once: true }));
+    }
+    try {
+      await link.whenUp(signal);
+    } catch {
+      // Aborted, or closed for good: there is no coming back.
+      return;
+    }
+    back();
+  }
+}

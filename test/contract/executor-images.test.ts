@@ -8,6 +8,7 @@ import { pack } from 'tar-stream';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { DockerImages } from '../../agent/executor/docker-images.js';
 import type { PullProgress } from '../../agent/executor/executor.js';
+import { parseAgentId } from '../../shared/model/ids.js';
 import { ensureTestImage } from '../support/images.js';
 import { command, docker, kinds, ran, Workbench } from './executor-bench.js';
 import { createDockerExecutor } from '../../agent/executor/docker-executor.js';
@@ -252,7 +253,7 @@ describe('an image without a registry', () => {
 
   test('a missing daemon is no missing image', async () => {
     const executor = createDockerExecutor({
-      agentId: (await Workbench.open(kinds[1]!)).agent,
+      agentId: parseAgentId('aaaaaaaaaaaaaaaa')!,
       dataDirectory: '/nowhere',
       localImages: ['*'],
       limits: { pids: 10 },

@@ -418,7 +418,9 @@ describe('NATS', () => {
   it('lets an agent speak and hear on its own subjects only', async () => {
     const watcher = await asCoordinator();
     const before = await streams(watcher);
-    expect(Object.keys(before)).toEqual(expect.arrayContaining(['JOURNAL', 'LOGS', 'RUNS', 'OBJ_gantry-plans']));
+    expect(Object.keys(before)).toEqual(
+      expect.arrayContaining(['JOURNAL', 'LOGS', 'RUNS', 'OBJ_gantry-plans']),
+    );
     const overheard: string[] = [];
     const listening: Subscription[] = ['gantry.>', '$JS.API.>', '$O.>', '$KV.>'].map((subject) =>
       watcher.subscribe(subject, {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { describe, expect, it } from 'vitest';
@@ -82,6 +82,10 @@ describe('who may do what', () => {
     expect(await send({ host: 'elsewhere' })).toMatchObject({ status: 403 });
     expect(await send({})).toMatchObject({ status: 200 });
     expect(await contentOf('granted')).toBe('x');
+    // The holder may say what it sends, and is held to it.
+    const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+    expect(await send({ 'x-amz-content-sha256': sha256('x') })).toMatchObject({ status: 200 });
+    expect(await send({ 'x-amz-content-sha256': sha256('y') })).toMatchObject({ status: 400 });
   });
 
   it('does not write permissions to its log', () => {

@@ -1,5 +1,12 @@
 /** Calls of the API as anybody may make them: any method, any request, any bearer; the answer is what was told. */
-import { Client, credentials, Metadata, status, type ClientReadableStream, type ServiceError } from '@grpc/grpc-js';
+import {
+  Client,
+  credentials,
+  Metadata,
+  status,
+  type ClientReadableStream,
+  type ServiceError,
+} from '@grpc/grpc-js';
 import type { MethodDefinition } from '@grpc/proto-loader';
 import { channelOptions, loadContract } from '../../shared/wire/grpc-contract.js';
 import { eventually } from './eventually.js';

@@ -1,8 +1,10 @@
 import type { Command } from 'commander';
 import type { AgentView } from '../../../shared/model/run.js';
 import { agentFromWire } from '../../../shared/wire/run-view.js';
+import { isLoopback, parseHostPort } from '../../config.js';
 import { CliError } from '../cli-error.js';
 import { collect, examples, exits } from '../command.js';
+import { resolveConnection } from '../connection.js';
 import { exitCodes } from '../exit-codes.js';
 import { age, table } from '../format.js';
 import { quoted } from '../follow/next-commands.js';
@@ -93,7 +95,8 @@ export function configure(command: Command): void {
           });
           const { token = '', coordinator = '', expiresAt = '' } = answer;
           const offered = labels.map((label) => ` --label ${quoted(label)}`).join('');
-          const start = `GANTRY_TOKEN=${token} gantry-agent --coordinator ${coordinator}${offered}`;
+          const trust = trustFlags(flags, coordinator);
+          const start = `GANTRY_TOKEN=${token} gantry-agent --coordinator ${coordinator}${trust}${offered}`;
           if (output.json) output.data({ token, coordinator, expiresAt, command: start });
           else {
             output.line(token);
@@ -104,6 +107,17 @@ export function configure(command: Command): void {
         }),
       );
     });
+}
+
+/** How the new agent will know the coordinator: as this command does, with the same file. */
+function trustFlags(flags: ClientFlags, coordinator: string): string {
+  const { tls } = resolveConnection(flags, process.env);
+  if (tls === undefined) {
+    const host = parseHostPort(coordinator)?.host;
+    return host === undefined || isLoopback(host) ? '' : ' --insecure';
+  }
+  if (tls.ca === undefined) return '';
+  return ` --ca ${quoted(flags.ca ?? process.env['GANTRY_CA'] ?? 'CA.pem')}`;
 }
 
 export function agentTable(agents: readonly AgentView[], color: boolean): string[] {

@@ -112,7 +112,7 @@ async function ofDirectory(directory: string, { flags, output, signal }: Submiss
       remedies: ['to run a commit of it: gantry submit --repo DIR --commit REF (with `up --repo-root DIR`)'],
     });
   }
-  const local = await readLocalTree(directory, { color: output.color, signal });
+  const local = await readLocalTree(directory, { signal });
   checkStageNames(flags.stage ?? [], local.stages);
   if (local.warnings.length > 0) {
     output.note(renderDiagnostics(local.warnings, { file: pipelineFile, color: false }));

@@ -29,7 +29,7 @@ const pipelineMaxBytes = 1024 * 1024;
 /** Throws `CliError` (wrong usage) with everything that is wrong. */
 export async function readLocalTree(
   directory: string,
-  options: { readonly color: boolean; readonly signal: AbortSignal },
+  options: { readonly signal: AbortSignal },
 ): Promise<LocalTree> {
   let tree: TreeDescription;
   try {

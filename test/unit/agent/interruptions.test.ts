@@ -199,6 +199,21 @@ describe('an agent that is killed and started again', () => {
     await nothingLeft();
   });
 
+  it('does not call a stage succeeded whose log was lost with its box', async () => {
+    world.coordinator.acknowledging = false;
+    await world.start();
+    await world.coordinator.session.assign(assignment);
+    await eventually('the artifacts are stored', () => world.trace.calls.includes('store artifact-1'));
+    world.kill();
+    world.machine.boxes.clear();
+    world.coordinator.acknowledging = true;
+    await world.start();
+    expect(await world.coordinator.end(assignment)).toMatchObject({
+      status: 'failed',
+      failure: { kind: 'box-broken', message: expect.stringContaining('log of step 1') as string },
+    });
+  });
+
   it('still honours the time limits that began under the former process', async () => {
     const timed = assignmentOf(plannedStage({ timeoutMs: 60_000 }));
     world.machine.onStart = () => undefined;

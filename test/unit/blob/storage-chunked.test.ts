@@ -50,7 +50,7 @@ const frame = (parts: readonly Uint8Array[], trailer = '', signed = false): Buff
 const parts = fc.array(fc.uint8Array({ minLength: 1, maxLength: 300 }), { maxLength: 8 });
 const cuts = fc.array(fc.nat(), { maxLength: 20 });
 
-describe('aws-chunked', () => {
+describe('aws-chunked', { timeout: 60_000 }, () => {
   it('gives back what was framed, wherever the network cuts it', async () => {
     await fc.assert(
       fc.asyncProperty(parts, cuts, async (content, where) => {

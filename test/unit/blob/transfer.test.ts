@@ -103,7 +103,7 @@ async function collect(content: AsyncIterable<Buffer>): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-describe('an upload', () => {
+describe('an upload', { timeout: 30_000 }, () => {
   it('sends bytes, a file, a part of a file by its descriptor, and nothing at all', async () => {
     const content = randomBytes(3_000_000);
     const path = file(content);
@@ -200,7 +200,7 @@ describe('an upload', () => {
   });
 });
 
-describe('an upload in parts', () => {
+describe('an upload in parts', { timeout: 30_000 }, () => {
   const MiB = 1024 * 1024;
   const request = (asked: number[][], parallel: number) => ({
     partBytes: MiB,
@@ -265,7 +265,7 @@ describe('an upload in parts', () => {
   });
 });
 
-describe('a download', () => {
+describe('a download', { timeout: 30_000 }, () => {
   const content = randomBytes(1_000_000);
   beforeEach(() => void objects.set('/a', content));
 
