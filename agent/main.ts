@@ -1,36 +1,9 @@
 #!/usr/bin/env node
-/** `gantry-agent`: configuration → adapters → loop → wait for a signal → release in reverse. */
-import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { HttpTransfer } from '../shared/blob/http-transfer.js';
-import { createLog, type Logger } from '../shared/log.js';
+/** `gantry-agent`: reads the configuration and runs an agent with it. */
 import { gantryVersion } from '../shared/version.js';
-import { Agent } from './agent.js';
-import { parseConfig, type AgentConfig } from './config.js';
-import { createDockerExecutor } from './executor/docker-executor.js';
-import { ExecutorError, type Executor } from './executor/executor.js';
-import { createHostExecutor } from './executor/host-executor.js';
-import { Disk } from './host/disk.js';
-import { DirectoryInUse, lockDirectory } from './host/instance-lock.js';
-import { allLabels } from './host/labels.js';
-import { createSession } from './session/create-session.js';
-import { loadIdentity, type Identity } from './session/identity.js';
-import { SessionRefused } from './session/session.js';
-import { createArtifactMover } from './stage/artifact-mover.js';
-import { createWorkspaces } from './stage/workspaces.js';
-import { stopSignals, type StopSignals } from './stop-signals.js';
-import { GitMirror } from './workspace/git-mirror.js';
-import { Slots } from './workspace/slots.js';
-
-const exitCodes = { ended: 0, ours: 1, wrongUsage: 2, refused: 3 } as const;
-type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
-
-/** From TERM to KILL of a step that is canceled or out of time. */
-const graceMs = 10_000;
-/** `gantry down` sends its second SIGTERM a moment after the first; a handover may wait so long. */
-const secondSignalMs = 1_000;
-/** How often an executor that failed is asked whether it works again. */
-const probeMs = 5_000;
+import { parseConfig } from './config.js';
+import { exitCodes, type ExitCode } from './exit-codes.js';
+import { keepHeapSmall } from './host/memory.js';
 
 async function main(argv: readonly string[]): Promise<ExitCode> {
   const version = gantryVersion();
@@ -43,133 +16,13 @@ async function main(argv: readonly string[]): Promise<ExitCode> {
       for (const problem of parsed.problems) process.stderr.write(`gantry-agent: ${problem}\n`);
       process.stderr.write('  → gantry-agent --help shows the flags and an example\n');
       return exitCodes.wrongUsage;
-    case 'config':
+    case 'config': {
+      keepHeapSmall();
+      // Loaded only now, so that even loading it happens on the small heap.
+      const { run } = await import('./serve.js');
       return run(parsed.config, version);
-  }
-}
-
-async function run(config: AgentConfig, version: string): Promise<ExitCode> {
-  const pretty = process.stderr.isTTY && !config.jsonLogs;
-  const log = createLog({ name: 'agent', level: config.logLevel, pretty });
-  const signals = stopSignals();
-  try {
-    await mkdir(config.dataDirectory, { recursive: true, mode: 0o700 });
-    const lock = await lockDirectory(config.dataDirectory);
-    try {
-      return await serve(config, version, log, signals);
-    } finally {
-      await lock.release();
     }
-  } catch (error) {
-    if (signals.first.aborted) return exitCodes.ended;
-    const code = exitCodeOf(error);
-    const message = error instanceof Error ? error.message : String(error);
-    // What is told in words needs no stack.
-    if (code !== exitCodes.ours || error instanceof ExecutorError) log.fatal(message);
-    else log.fatal({ err: error }, message);
-    return code;
   }
-}
-
-function exitCodeOf(error: unknown): ExitCode {
-  if (error instanceof DirectoryInUse) return exitCodes.wrongUsage;
-  return error instanceof SessionRefused ? exitCodes.refused : exitCodes.ours;
-}
-
-async function serve(
-  config: AgentConfig,
-  version: string,
-  log: Logger,
-  signals: StopSignals,
-): Promise<ExitCode> {
-  const { dataDirectory } = config;
-  const identity = await loadIdentity(dataDirectory);
-  const executor = createExecutor(config, identity, log);
-  const labels = allLabels(config.labels, executor.labels);
-  const transfer = new HttpTransfer(config.trust.kind === 'ca' ? { ca: config.trust.pem } : {});
-  const slots = await Slots.open(dataDirectory);
-  const place = `agent ${config.name}`;
-  const mirror = await GitMirror.open({
-    directory: join(dataDirectory, 'mirrors'),
-    roots: config.repositoryRoots,
-    place,
-    discard: (directory) => slots.discard(directory),
-  });
-  const session = createSession({
-    coordinator: {
-      address: config.coordinator,
-      insecure: config.trust.kind === 'plain',
-      ...(config.trust.kind === 'ca' ? { ca: Buffer.from(config.trust.pem) } : {}),
-    },
-    ...(config.token === undefined ? {} : { joinToken: config.token }),
-    identity,
-    name: config.name,
-    labels,
-    slots: config.slots,
-    version,
-    log,
-  });
-  const refused = new AbortController();
-  const agent = new Agent({
-    tools: {
-      executor,
-      session,
-      workspaces: createWorkspaces({ slots, mirror, transfer, place }),
-      artifacts: createArtifactMover(transfer),
-      transfer,
-      settings: {
-        agentName: config.name,
-        attemptsDirectory: join(dataDirectory, 'attempts'),
-        ignoreImage: config.ignoreImage,
-        logLimitBytes: config.logLimitBytes,
-        graceMs,
-      },
-      log,
-      now: Date.now,
-    },
-    slots: config.slots,
-    version,
-    secondSignalMs,
-    probeMs,
-    disk: new Disk({
-      directory: dataDirectory,
-      minFreeBytes: config.minFreeBytes,
-      ensureFree: (bytes) => slots.ensureFree(bytes, () => mirror.evictOldest()),
-      freeBytes: () => slots.freeBytes(),
-    }),
-    mirrors: () => mirror.projects(),
-    sweepSlots: (keep) => slots.discardAllBut(keep),
-    onRefused: (reason) => refused.abort(new SessionRefused(reason)),
-  });
-  try {
-    try {
-      await agent.start(AbortSignal.any([signals.first, refused.signal]));
-      log.info({ agent: identity.agent, name: config.name, labels, slots: config.slots }, 'agent ready');
-      await signals.firstOr(refused.signal);
-    } finally {
-      await agent.stop(signals.second);
-    }
-    if (!refused.signal.aborted) return exitCodes.ended;
-    throw refused.signal.reason as Error; // Aborted above, with an error.
-  } finally {
-    await session.close();
-    await executor.close();
-    transfer.close();
-  }
-}
-
-function createExecutor(config: AgentConfig, identity: Identity, log: Logger): Executor {
-  const common = { agentId: identity.agent, dataDirectory: config.dataDirectory, log };
-  if (config.executor === 'host') return createHostExecutor({ ...common, ignoreImage: config.ignoreImage });
-  return createDockerExecutor({
-    ...common,
-    localImages: config.localImages,
-    limits: {
-      pids: config.pids,
-      ...(config.memoryBytes === undefined ? {} : { memoryBytes: config.memoryBytes }),
-      ...(config.cpus === undefined ? {} : { cpus: config.cpus }),
-    },
-  });
 }
 
 // Whatever still waits somewhere (a step that was left running is followed by timers) belongs to the next process.

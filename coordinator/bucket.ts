@@ -27,14 +27,15 @@ export async function openBucket(options: {
 }
 
 async function keepAsking({ blobs, log, signal }: Parameters<typeof openBucket>[0]): Promise<void> {
-  for (let failures = 0; !signal.aborted; failures += 1) {
+  const isOver = (): boolean => signal.aborted;
+  for (let failures = 0; !isOver(); failures += 1) {
     try {
       await sleep(backoffMs(backoff, failures, Math.random()), signal);
       await blobs.ensureBucket({ signal });
       log.info('storage answers');
       return;
     } catch (error) {
-      if (!signal.aborted) log.warn({ err: error }, 'storage is not available yet; trying again');
+      if (!isOver()) log.warn({ err: error }, 'storage is not available yet; trying again');
     }
   }
 }

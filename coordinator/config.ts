@@ -70,7 +70,7 @@ export function addCoordinatorOptions(command: Command): Command {
       ),
     )
     .addOption(
-      option('--http-listen <host:port>', 'health and metrics', 'GANTRY_HTTP_LISTEN').default(
+      option('--http-listen <host:port>', 'health: /healthz and /readyz', 'GANTRY_HTTP_LISTEN').default(
         '127.0.0.1:7421',
       ),
     )
@@ -261,6 +261,7 @@ export function readCoordinatorConfig(
   const s3PublicEndpoint =
     text('s3PublicEndpoint') === undefined ? s3Endpoint : url('s3PublicEndpoint', '--s3-public-endpoint');
   const servers = list(text('nats'));
+  if (servers.length === 0) problems.push('--nats: expected at least one server, like nats://127.0.0.1:4222');
   const givenCa = file('natsCa', '--nats-ca');
   // An authority given for servers without TLS would make the client refuse them.
   const natsCa = givenCa ?? (servers.some((server) => server.startsWith('tls://')) ? tlsCa : undefined);

@@ -54,7 +54,10 @@ export interface CoordinatorOptions {
   readonly seed: string;
   /** Performs one effect. What comes of it comes back as a command; it must not throw. */
   readonly perform: (effect: Effect) => void;
-  /** Every entry, in order, replayed ones first. Called before the answers that depend on it. */
+  /**
+   * Every entry that counts (void ones do not), in order, replayed ones first. Called before the answers that depend
+   * on it. A replay that was repeated gives them from the first on again.
+   */
   readonly onEntry: (committed: CommittedEntry) => void;
   readonly log: Logger;
 }
@@ -72,6 +75,11 @@ interface Waiting {
 const stallMs = 5_000;
 /** Commands taken into one turn; the rest goes into the next. Bounds an entry's size and a turn's length. */
 const turnCommands = 500;
+/**
+ * What a command brings becomes events, and those of one command stand in one entry: a command that would fit none is
+ * refused at the door, because in the loop it would end the process, again and again as its sender repeats it.
+ */
+const maxCommandBytes = maxEntryBytes - 64 * 1024;
 
 export class Coordinator {
   readonly #options: CoordinatorOptions;
@@ -82,6 +90,9 @@ export class Coordinator {
   #wake = deferred();
   #stopped: Error | undefined;
   #missedMessages = false;
+  /** The process stood still, and no turn has restarted the timers since. */
+  #stalled = false;
+  #lastBeatMs = 0;
 
   constructor(options: CoordinatorOptions) {
     this.#options = options;
@@ -98,13 +109,15 @@ export class Coordinator {
       const entry = this.#entryOf([{ kind: 'EpochBegan', epoch, seed: this.#options.seed }], epoch);
       const result = await journal.append(entry, this.#sequence);
       if (result.kind === 'stored') {
-        this.#take(result.sequence, entry);
+        if (this.#take(result.sequence, entry) === 'void') {
+          throw new NotLeading('the entry that began this epoch is void: the journal knows a greater epoch');
+        }
         const ms = Math.round(this.#options.clock.monotonicMs() - begun);
         log.info({ epoch, entries: this.#sequence, runs: this.#state.runs.size, ms }, 'leading');
         break;
       }
-      // A former leader was still writing: what it wrote is part of the truth, so replay again.
-      if (tries >= 20) throw new NotLeading(`another coordinator writes the journal: ${result.message}`);
+      // A former leader was still writing, or the answer was lost: replay again, and know.
+      if (tries >= 20) throw new NotLeading(`the epoch could not begin (${result.kind}): ${result.message}`);
     }
     this.#presence = emptyPresence(this.#now());
   }
@@ -112,16 +125,16 @@ export class Coordinator {
   /** Runs turns until `stop`, or until an append fails; then every waiting caller gets NotLeading. */
   async run(): Promise<void> {
     if (this.#presence === undefined) throw new NotLeading('run() before start()');
-    let lastBeat = this.#options.clock.monotonicMs();
-    const beat = setInterval(() => (lastBeat = this.#options.clock.monotonicMs()), 1_000);
+    this.#lastBeatMs = this.#options.clock.monotonicMs();
+    // While nothing is due no turn looks at the clock. After a stall this timer may come before the turn's own.
+    const beat = setInterval(() => this.#beat(), 1_000);
     try {
       let wakeAtMs: number | undefined = 0;
       while (this.#stopped === undefined) {
         await this.#somethingToDo(wakeAtMs);
         if (this.#stoppedNow() !== undefined) break;
-        const stalled = this.#options.clock.monotonicMs() - lastBeat > stallMs;
-        lastBeat = this.#options.clock.monotonicMs();
-        wakeAtMs = await this.#turn(stalled);
+        this.#beat();
+        wakeAtMs = await this.#turn();
       }
     } catch (error) {
       this.stop(error instanceof Error ? error : new Error('the loop failed', { cause: error }));
@@ -147,6 +160,14 @@ export class Coordinator {
 
   /** Asks for a change; resolves once its events are durable. Rejects with NotLeading. */
   perform(command: Command): Promise<Answer> {
+    // Heartbeats come often and become no event.
+    if (command.kind !== 'HeartbeatSeen') {
+      const bytes = Buffer.byteLength(JSON.stringify(command));
+      if (bytes > maxCommandBytes) {
+        const message = `${command.kind}: ${bytes} bytes, at most ${maxCommandBytes} fit the journal`;
+        return Promise.resolve({ kind: 'refused', message });
+      }
+    }
     const answer = deferred<Answer>();
     this.#enqueue({ item: { kind: 'command', command, settle: answer.resolve }, fail: answer.reject });
     return answer.promise;
@@ -178,12 +199,19 @@ export class Coordinator {
     this.#wake.resolve();
   }
 
-  async #turn(stalled: boolean): Promise<number | undefined> {
+  #beat(): void {
+    const now = this.#options.clock.monotonicMs();
+    if (now - this.#lastBeatMs > stallMs) this.#stalled = true;
+    this.#lastBeatMs = now;
+  }
+
+  async #turn(): Promise<number | undefined> {
     const presence = this.#presence;
     if (presence === undefined) throw new NotLeading('not started');
     // Messages come before timers: a heartbeat that waited in the inbox while the process was stopped counts.
-    if (stalled) this.#options.log.warn('the process was stopped or starved for more than 5 s');
-    if (stalled || this.#missedMessages) restartTimers(presence, this.#now());
+    if (this.#stalled) this.#options.log.warn('the process was stopped or starved for more than 5 s');
+    if (this.#stalled || this.#missedMessages) restartTimers(presence, this.#now());
+    this.#stalled = false;
     this.#missedMessages = false;
     const taken = this.#inbox.splice(0, turnCommands);
     const now = this.#now();
@@ -241,12 +269,11 @@ export class Coordinator {
   }
 
   /** An entry that the journal gave back: replayed, or the first of this epoch. */
-  #take(sequence: number, entry: Entry): void {
-    if (applyEntry(this.#state, entry) === 'void' && entry.epoch === this.#state.epoch) {
-      throw new NotLeading('the entry that began this epoch is void: a newer leader was here');
-    }
+  #take(sequence: number, entry: Entry): 'applied' | 'void' {
+    const outcome = applyEntry(this.#state, entry);
     this.#sequence = sequence;
-    this.#options.onEntry({ sequence, entry });
+    if (outcome === 'applied') this.#options.onEntry({ sequence, entry });
+    return outcome;
   }
 
   #entryOf(events: readonly Event[], epoch: number, wallMs = this.#now().wallMs): Entry {

@@ -9,10 +9,10 @@ import type { Logger } from '../shared/log.js';
 import { NotLeading, type Coordinator } from './coordinator.js';
 import type { Dispatcher } from './dispatch/dispatcher.js';
 import type { History } from './history/history.js';
+import { RunIndexConflict } from './history/run-index.js';
 import { attemptResults, type AttemptResult, type RunRecord } from './history/record.js';
 import type { RunEvents } from './history/run-events.js';
 import type { LogArchiver } from './logs/log-archiver.js';
-import type { LogKeeper } from './logs/log-keeper.js';
 import type { PlanStore } from './journal/plans.js';
 import type { Command, Effect } from './scheduler/command.js';
 import { assignmentOf } from './scheduler/assignment.js';
@@ -25,7 +25,6 @@ export interface EffectsOptions {
   readonly history: History;
   readonly events: RunEvents;
   readonly archiver: LogArchiver;
-  readonly keeper: LogKeeper;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -99,6 +98,11 @@ export class Effects {
         await history.store({ ...record, results: await this.#archiveRest(run, record.results) });
         break;
       } catch (error) {
+        if (error instanceof RunIndexConflict) {
+          // It will not go away by trying again, and a row is there: of this run as another version shows it.
+          log.error({ err: error, run }, 'the run is on record already, in another form');
+          break;
+        }
         log.warn({ err: error, run }, 'the run could not be put on record: trying again');
         await sleep(backoffMs(recordBackoff, failures, Math.random()), signal);
       }
@@ -109,7 +113,7 @@ export class Effects {
 
   /** Logs that no agent stored: of lost attempts, and of agents that are gone. */
   async #archiveRest(run: RunId, results: readonly AttemptResult[]): Promise<readonly AttemptResult[]> {
-    const { archiver, keeper, signal } = this.#options;
+    const { archiver, signal } = this.#options;
     const done: AttemptResult[] = [];
     for (const result of results) {
       if (result.archived) {
@@ -118,7 +122,6 @@ export class Effects {
       }
       const ref: AttemptRef = { run, stage: result.stage, attempt: result.attempt };
       const logs = await archiver.archive(ref, signal);
-      keeper.archived(ref, Date.now());
       // What a finished attempt said of its logs stays: where storage has less, reading says what is missing.
       done.push({ ...result, archived: true, logs: result.logs.length > 0 ? result.logs : logs });
     }

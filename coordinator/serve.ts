@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { basename, dirname, resolve } from 'node:path';
 import { readFile } from 'node:fs/promises';
+import { InTurn } from '../shared/async/in-turn.js';
 import { Recent } from '../shared/async/recent.js';
 import { S3BlobStore } from '../shared/blob/s3-blob-store.js';
 import type { Logger } from '../shared/log.js';
@@ -125,7 +126,6 @@ async function assemble(
     history,
     events,
     archiver: new LogArchiver({ live, blobs }),
-    keeper,
     log,
     signal: background.signal,
   });
@@ -150,6 +150,8 @@ async function assemble(
   });
   void afterReconnects(link, background.signal, () => coordinator.missedMessages());
   const looping = coordinator.run();
+  // `ended` tells of its failure; until somebody listens there, this keeps it from ending the process unreleased.
+  looping.catch(() => undefined);
   releases.push(async () => {
     coordinator.stop();
     await looping.catch(() => undefined);
@@ -164,6 +166,7 @@ async function assemble(
     liveLog: live,
     agentAccess: nats.agents,
     progress,
+    submits: new InTurn(),
     manifests: new Recent(cachedManifests),
     tokenKey: keys.tokenKey,
     settings: {

@@ -18,9 +18,10 @@ import type { Hello__Output } from '../../shared/wire/gen/gantry/v1/Hello.js';
 import type { LogChunk__Output } from '../../shared/wire/gen/gantry/v1/LogChunk.js';
 import type { Progress__Output } from '../../shared/wire/gen/gantry/v1/Progress.js';
 import type { Report__Output } from '../../shared/wire/gen/gantry/v1/Report.js';
-import { reportFromWire } from '../../shared/wire/report.js';
+import { reportFromWire, type SentReport } from '../../shared/wire/report.js';
 import { attemptRefFromWire, attemptRefToWire, tokenFromWire } from '../../shared/wire/refs.js';
 import { WireError, parsed } from '../../shared/wire/wire-error.js';
+import { Recent } from '../../shared/async/recent.js';
 import { sleep } from '../../shared/async/sleep.js';
 import { LogRefused } from '../logs/live-log.js';
 import { ApiError } from './api-error.js';
@@ -35,6 +36,8 @@ type LinkCall = ServerDuplexStream<AgentMessage__Output, CoordinatorMessage>;
 const maxInFlight = 128;
 const resumeBelow = 64;
 const maxChunkBytes = 64 * 1024;
+/** A chunk may be taken from an attempt that was overtaken so recently; its result is fenced by its token anyway. */
+const checkHoldsMs = 1_000;
 
 export function grpcLink(services: Services, links: Links): AgentLinkHandlers {
   return {
@@ -80,8 +83,8 @@ class Link {
   readonly #links: Links;
   readonly #signal: AbortSignal;
   readonly #ended = new AbortController();
-  /** Attempts whose lease was checked on this link: their chunks are not checked one by one. */
-  readonly #checked = new Map<string, Promise<unknown>>();
+  /** Leases that were checked just now: a burst of chunks is not checked one by one. */
+  readonly #checked = new Recent<string, { readonly held: Promise<unknown>; readonly untilMs: number }>(256);
   /** Acknowledgements of one step's chunks are given in order, so each waits for the one before it. */
   readonly #chains = new Map<string, Promise<void>>();
   #inFlight = 0;
@@ -167,7 +170,8 @@ class Link {
     });
   }
 
-  #one(agent: AgentId, message: AgentMessage__Output): Promise<void> {
+  /** Async, so that what a hostile agent sends rejects here and does not throw into the stream's listener. */
+  async #one(agent: AgentId, message: AgentMessage__Output): Promise<void> {
     switch (message.message) {
       case 'report':
         return this.#report(agent, message.report ?? {});
@@ -186,7 +190,8 @@ class Link {
   }
 
   async #report(agent: AgentId, message: Report__Output): Promise<void> {
-    const sent = reportFromWire(message);
+    const sent = this.#readable(message);
+    if (sent === undefined) return;
     const answer = await this.#services.coordinator.perform({
       kind: 'Report',
       agent,
@@ -216,6 +221,21 @@ class Link {
     }
   }
 
+  /**
+   * A report that nobody can read would come again on every new link and hold up all that stands behind it: its
+   * attempt is given up (and runs again), not the agent.
+   */
+  #readable(message: Report__Output): SentReport | undefined {
+    try {
+      return reportFromWire(message);
+    } catch (error) {
+      if (!(error instanceof WireError) || message.ref === undefined) throw error;
+      this.#services.log.error({ err: error, ref: message.ref }, 'a report cannot be read');
+      this.#write({ report: { ref: message.ref, overtaken: `report ${message.n ?? 0}: ${error.message}` } });
+      return undefined;
+    }
+  }
+
   async #log(agent: AgentId, message: LogChunk__Output): Promise<void> {
     const ref = attemptRefFromWire(message.ref);
     const bytes = message.bytes ?? Buffer.alloc(0);
@@ -226,11 +246,13 @@ class Link {
     if (!isHeld) return;
     const stored = this.#store({ ...ref, step, offset, bytes, at: Date.now() - (message.ageMs ?? 0) });
     const chain = `${attemptKey(ref)}/${step}`;
-    const acknowledged = (this.#chains.get(chain) ?? Promise.resolve())
-      .then(() => stored)
-      .then(() => this.#write({ log: { ref: attemptRefToWire(ref), step, offset: offset + bytes.length } }));
+    // `all` also hears of the later one's failure: one that nobody hears of would end the process.
+    const acknowledged = Promise.all([this.#chains.get(chain), stored]).then(() =>
+      this.#write({ log: { ref: attemptRefToWire(ref), step, offset: offset + bytes.length } }),
+    );
     this.#chains.set(chain, acknowledged);
-    return acknowledged;
+    await acknowledged;
+    if (this.#chains.get(chain) === acknowledged) this.#chains.delete(chain);
   }
 
   /** A full store is not the agent's fault: the chunk waits here, the stream is held back, and `why` says so. */
@@ -247,16 +269,17 @@ class Link {
     }
   }
 
-  /** Checked once a link. An attempt that the agent does not hold: it is told to stop, and its logs are dropped. */
+  /** An attempt that the agent does not hold: it is told to stop, and its logs are dropped. */
   async #holds(agent: AgentId, ref: AttemptRef, token: number | undefined): Promise<boolean> {
     const key = `${attemptKey(ref)}#${token ?? 0}`;
     let check = this.#checked.get(key);
-    if (check === undefined) {
-      check = checkLease(this.#services, agent, ref, tokenFromWire(token));
+    if (check === undefined || performance.now() > check.untilMs) {
+      const held = checkLease(this.#services, agent, ref, tokenFromWire(token));
+      check = { held, untilMs: performance.now() + checkHoldsMs };
       this.#checked.set(key, check);
     }
     try {
-      await check;
+      await check.held;
       return true;
     } catch (error) {
       if (!(error instanceof ApiError) || error.kind !== 'forbidden') throw error;

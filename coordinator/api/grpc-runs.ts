@@ -3,7 +3,7 @@ import type { Metadata } from '@grpc/grpc-js';
 import { randomBytes } from 'node:crypto';
 import { bundleKey } from '../../shared/blob/layout.js';
 import { base32Of, parseCommitId, parseRunId, parseSha256, type RunId } from '../../shared/model/ids.js';
-import { isEnded } from '../../shared/model/run.js';
+import { isEnded, type StageView } from '../../shared/model/run.js';
 import type { ArtifactView as ArtifactMessage } from '../../shared/wire/gen/gantry/v1/ArtifactView.js';
 import type { RunSelector__Output } from '../../shared/wire/gen/gantry/v1/RunSelector.js';
 import type { RunsHandlers } from '../../shared/wire/gen/gantry/v1/Runs.js';
@@ -117,7 +117,7 @@ export function grpcRuns(services: Services): RunsHandlers {
       const stages =
         request.stage === undefined || request.stage === ''
           ? [undefined]
-          : selectStages(found.view, request.stage);
+          : openStages(found, request.stage);
       for (const stage of stages) {
         const answer = await services.coordinator.perform({
           kind: 'Cancel',
@@ -169,8 +169,8 @@ export function grpcRuns(services: Services): RunsHandlers {
         by: name,
       });
       const view = await services.coordinator.read(({ state, presence, now }) => {
-        const now2 = state.agents.get(agent.agent);
-        return now2 === undefined ? undefined : agentView(state, presence, now2, now);
+        const drained = state.agents.get(agent.agent);
+        return drained === undefined ? undefined : agentView(state, presence, drained, now);
       });
       return view === undefined ? {} : { agent: agentToWire(view) };
     }),
@@ -198,6 +198,15 @@ export function grpcRuns(services: Services): RunsHandlers {
       return { checks: [...(await diagnose(services))], version: services.settings.version };
     }),
   };
+}
+
+/** Of a matrix some may have ended; when all have, there is nothing to cancel. */
+function openStages({ view }: FoundRun, what: string): readonly StageView[] {
+  const chosen = selectStages(view, what);
+  const open = chosen.filter((stage) => !isEnded(stage.status));
+  if (open.length > 0) return open;
+  const statuses = chosen.map((stage) => `${stage.title}: ${stage.status}`).join(', ');
+  throw new ApiError('refused', `nothing to cancel in run ${view.run}: it has ended already (${statuses})`);
 }
 
 const submittedToWire = (submitted: {

@@ -1,5 +1,5 @@
 /** Whether an agent holds what it speaks about. A token number alone proves nothing: the caller must be the holder. */
-import type { AgentId, AttemptRef, RunId, Token } from '../../shared/model/ids.js';
+import type { AgentId, AttemptRef, Token } from '../../shared/model/ids.js';
 import { findAttempt, findStage, acceptedAttempt } from '../scheduler/state.js';
 import { ApiError } from './api-error.js';
 import type { Services } from './services.js';
@@ -45,4 +45,3 @@ export async function checkLease(
   return lease;
 }
 
-export type { RunId };

@@ -1,7 +1,9 @@
-/** Lists of runs: the live ones first, then pages of finished ones by an opaque cursor. */
+/** Lists of runs: the live ones first, then the finished ones, in pages by an opaque cursor. */
 import { projectOf } from '../../shared/git/repository-url.js';
 import type { RunSummary } from '../../shared/model/run.js';
+import { BadCursor } from '../history/run-table.js';
 import { runSummary } from '../scheduler/views.js';
+import { ApiError } from './api-error.js';
 import type { Services } from './services.js';
 
 export interface ListQuery {
@@ -23,26 +25,45 @@ export async function listRuns(
   const wanted = (run: RunSummary): boolean =>
     (query.branch === '' || run.branch === query.branch) &&
     (query.status === '' || run.status === query.status);
-  // Only the first page holds live runs; a later page's cursor is a place among the finished ones.
-  const live =
-    query.cursor === ''
-      ? await services.coordinator.read(({ state }) =>
-          [...state.runs.values()]
-            .filter((run) => project === undefined || run.facts.project === project)
-            .sort((a, b) => b.order - a.order)
-            .map(runSummary)
-            .filter(wanted),
-        )
-      : [];
-  const liveIds = new Set(live.map((run) => run.run));
+  const livePage = liveCursor.exec(query.cursor);
+  // A cursor of another form is a place among the finished ones: the live ones were given before it.
+  const below = query.cursor === '' ? Infinity : Number(livePage?.[1] ?? 0);
+  const { live, liveIds } = await services.coordinator.read(({ state }) => ({
+    live: [...state.runs.values()]
+      .filter((run) => run.order < below && (project === undefined || run.facts.project === project))
+      .sort((a, b) => b.order - a.order)
+      .map((run) => ({ order: run.order, summary: runSummary(run) }))
+      .filter(({ summary }) => wanted(summary)),
+    liveIds: new Set(state.runs.keys()),
+  }));
   const rest = limit - live.length;
-  if (rest <= 0) return { runs: live.slice(0, limit), cursor: '' };
-  const page = await services.history.index.list({
+  if (rest <= 0) {
+    const page = live.slice(0, limit);
+    return { runs: page.map(({ summary }) => summary), cursor: `live.${page.at(-1)?.order ?? 0}` };
+  }
+  const page = await finished(services, {
     limit: rest,
     // A run that was recorded but has not left the state is listed once.
     filter: (run) => wanted(run) && !liveIds.has(run.run),
     ...(project === undefined ? {} : { project }),
-    ...(query.cursor === '' ? {} : { before: query.cursor }),
+    ...(query.cursor === '' || livePage !== null ? {} : { before: query.cursor }),
   });
-  return { runs: [...live, ...page.runs], cursor: page.cursor ?? '' };
+  return { runs: [...live.map(({ summary }) => summary), ...page.runs], cursor: page.cursor ?? '' };
+}
+
+/** The number of the last run of a page that was full of live ones. */
+const liveCursor = /^live\.(\d+)$/;
+
+type Finished = Services['history']['index'];
+
+async function finished(
+  services: Services,
+  query: Parameters<Finished['list']>[0],
+): ReturnType<Finished['list']> {
+  try {
+    return await services.history.index.list(query);
+  } catch (error) {
+    if (error instanceof BadCursor) throw new ApiError('invalid', `cursor: ${error.message}`, { cause: error });
+    throw error;
+  }
 }

@@ -17,6 +17,7 @@ export type PresignWhat =
   | {
       readonly kind: 'put-artifact';
       readonly number: number;
+      /** Of the whole artifact; a single put of any other length is refused. Below 0: not said. */
       readonly bytes: number;
       /** 0: a single put. */
       readonly firstPart: number;
@@ -54,9 +55,9 @@ export async function presignFor(services: Services, ask: PresignAsk): Promise<P
     urls: [await blobs.presignGet(key, expires)],
     uploadId: '',
   });
-  const put = async (key: string): Promise<Presigned> => ({
+  const put = async (key: string, bytes = -1): Promise<Presigned> => ({
     method: 'PUT',
-    urls: [await blobs.presignPut(key, expires)],
+    urls: [await blobs.presignPut(key, { ...expires, ...(bytes < 0 ? {} : { bytes }) })],
     uploadId: '',
   });
   switch (what.kind) {
@@ -69,7 +70,7 @@ export async function presignFor(services: Services, ask: PresignAsk): Promise<P
     case 'put-manifest':
       return put(manifestKey(ref));
     case 'put-artifact':
-      return what.firstPart === 0 ? put(artifactKey(ref, what.number)) : parts(services, ref, what);
+      return what.firstPart === 0 ? put(artifactKey(ref, what.number), what.bytes) : parts(services, ref, what);
     case 'get-manifest':
       return get(manifestKey(need(lease, what.stage)));
     case 'get-artifact':
@@ -119,8 +120,11 @@ export interface UploadEnd {
 }
 
 export async function finishUpload(services: Services, end: UploadEnd): Promise<void> {
-  await checkLease(services, end.agent, end.ref, end.token);
+  const lease = await checkLease(services, end.agent, end.ref, end.token);
   const key = artifactKey(end.ref, end.artifact);
+  if (lease.finished && end.etags.length > 0) {
+    throw new ApiError('forbidden', 'the attempt has ended: its artifacts stay as they are');
+  }
   if (end.etags.length === 0) await services.blobs.abortMultipart(key, end.uploadId);
   else {
     const uploaded = end.etags.map((etag, index) => ({ part: index + 1, etag }));

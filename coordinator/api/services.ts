@@ -1,7 +1,9 @@
 /** What the API is built on: everything is constructed in `serve.ts` and given to the calls as one object. */
+import type { InTurn } from '../../shared/async/in-turn.js';
 import type { Recent } from '../../shared/async/recent.js';
 import type { BlobStore } from '../../shared/blob/blob-store.js';
 import type { Manifest } from '../../shared/model/artifact.js';
+import type { RunId } from '../../shared/model/ids.js';
 import type { Logger } from '../../shared/log.js';
 import type { Coordinator } from '../coordinator.js';
 import type { AgentAccess } from '../fleet/agent-access.js';
@@ -21,6 +23,8 @@ export interface Services {
   readonly liveLog: LiveLog;
   readonly agentAccess: AgentAccess;
   readonly progress: ProgressBoard;
+  /** Requests that make a run, by its id. */
+  readonly submits: InTurn<RunId>;
   /** Manifests by SHA-256. */
   readonly manifests: Recent<string, Manifest>;
   readonly tokenKey: Buffer;

@@ -3,8 +3,7 @@
  * run is durable. The caller makes the id, so asking twice is harmless: same id and content, same answer.
  */
 import { bundleKey } from '../../shared/blob/layout.js';
-import { namePattern, type CommitId, type RunId, type Sha256 } from '../../shared/model/ids.js';
-import { parseSha256 } from '../../shared/model/ids.js';
+import { parseSha256, type CommitId, type RunId, type Sha256 } from '../../shared/model/ids.js';
 import type { Plan, PlannedStage, RunFacts, Source } from '../../shared/model/pipeline.js';
 import { projectOf } from '../../shared/git/repository-url.js';
 import { sha256Hex } from '../access/keys.js';
@@ -57,7 +56,19 @@ export interface Submitted {
 /** Above this the outline of a run does not fit one entry of the journal. */
 const maxOutlineBytes = maxEntryBytes - 64 * 1024;
 
-export async function submitRun(
+/**
+ * The same id one after the other: a request that is sent again while the first one is under way (a branch may have
+ * moved in between) must not put another plan under the run that the first one starts.
+ */
+export function submitRun(
+  services: Services,
+  order: SubmitOrder,
+  signal: AbortSignal,
+): Promise<Submitted> {
+  return services.submits.do(order.run, () => submitNow(services, order, signal));
+}
+
+async function submitNow(
   services: Services,
   order: SubmitOrder,
   signal: AbortSignal,
@@ -98,13 +109,17 @@ export async function submitRun(
     ...(found.baseCommit === undefined ? {} : { baseCommit: found.baseCommit }),
   };
   const plan: Plan = { v: 1, run, facts, source: found.source, stages, pipelineText: found.text };
-  await submitPlan(services, plan, digest);
+  const again = await submitPlan(services, plan, digest);
   const warnings = renderDiagnostics(compiled.warnings, { file: found.file, color: false });
-  return { run, again: false, warnings: warnings === '' ? [] : [warnings] };
+  return { run, again, warnings: warnings === '' ? [] : [warnings] };
 }
 
 /** The whole of an ended or live run again, as a new run. */
-export async function retryRun(services: Services, of: RunId, run: RunId, by: string): Promise<Submitted> {
+export function retryRun(services: Services, of: RunId, run: RunId, by: string): Promise<Submitted> {
+  return services.submits.do(run, () => retryNow(services, of, run, by));
+}
+
+async function retryNow(services: Services, of: RunId, run: RunId, by: string): Promise<Submitted> {
   const digest = digestOf({ retryOf: of });
   const before = await answeredBefore(services, run, digest);
   if (before !== undefined) return before;
@@ -113,11 +128,17 @@ export async function retryRun(services: Services, of: RunId, run: RunId, by: st
     throw new ApiError('refused', `run ${of} has not ended: cancel it first, or wait for its end`);
   }
   const old = await planOf(services, found);
-  await submitPlan(services, { ...old, run, facts: { ...old.facts, by } }, digest, of);
-  return { run, again: false, warnings: [] };
+  const again = await submitPlan(services, { ...old, run, facts: { ...old.facts, by } }, digest, of);
+  return { run, again, warnings: [] };
 }
 
-async function submitPlan(services: Services, plan: Plan, digest: Sha256, retryOf?: RunId): Promise<void> {
+/** Whether the run was accepted before. */
+async function submitPlan(
+  services: Services,
+  plan: Plan,
+  digest: Sha256,
+  retryOf?: RunId,
+): Promise<boolean> {
   const outlines = plan.stages.map(outlineOf);
   const bytes = Buffer.byteLength(JSON.stringify(outlines));
   if (bytes > maxOutlineBytes) {
@@ -136,7 +157,8 @@ async function submitPlan(services: Services, plan: Plan, digest: Sha256, retryO
     ...(retryOf === undefined ? {} : { retryOf }),
   });
   if (answer.kind === 'refused') throw new ApiError('refused', answer.message);
-  if (answer.kind !== 'accepted') throw new ApiError('unavailable', `unexpected answer ${answer.kind}`);
+  if (answer.kind !== 'accepted') throw new Error(`a submit was answered ${answer.kind}`);
+  return answer.again;
 }
 
 /** A run that is known already: the same content gets the same answer, other content is refused. */
@@ -272,5 +294,3 @@ function digestOf(content: unknown): Sha256 {
   if (digest === undefined) throw new Error('sha256Hex made something that is no SHA-256');
   return digest;
 }
-
-export const isInputName = (name: string): boolean => namePattern.test(name);

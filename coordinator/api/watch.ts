@@ -71,14 +71,24 @@ export async function* watchRun(
   after: number,
   signal: AbortSignal,
 ): AsyncGenerator<Watched> {
-  const queue: Watched[] = [];
+  /** What is there at the start; then what comes, which the queue holds for a reader that is slower. */
+  const first: Watched[] = [];
+  let queue: Watched[] = [];
+  let isTooSlow = false;
   let wake: () => void = () => undefined;
+  const stops: (() => void)[] = [];
+  const stop = (): void => {
+    for (const one of stops.splice(0)) one();
+  };
   const push = (watched: Watched): void => {
-    queue.push(watched);
+    if (queue.length >= maxQueued) {
+      isTooSlow = true;
+      queue = [];
+      stop();
+    } else queue.push(watched);
     wake();
   };
   const names = new Names((agent) => services.events.agentName(agent));
-  const stops: (() => void)[] = [];
   // State and listeners in one look: no event can fall between them.
   const live = await services.coordinator.read(({ state, presence, now, sequence }) => {
     const found = state.runs.get(run);
@@ -86,8 +96,8 @@ export async function* watchRun(
     const view = runView(state, presence, found, now);
     names.learn(view);
     const past = after > 0 ? services.events.of(run).filter((event) => event.sequence > after) : [];
-    if (after === 0) push({ sequence, at: now.wallMs, change: { kind: 'state', view } });
-    for (const event of past) for (const watched of names.changes(event)) push(watched);
+    if (after === 0) first.push({ sequence, at: now.wallMs, change: { kind: 'state', view } });
+    for (const event of past) first.push(...names.changes(event));
     stops.push(
       services.events.listen(run, (event) => {
         for (const watched of names.changes(event)) push(watched);
@@ -113,31 +123,24 @@ export async function* watchRun(
       yield* recorded(services, run, after);
       return;
     }
-    if (isEnded(live.status)) {
-      yield* queue;
-      return;
-    }
-    const aborted = new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    );
+    yield* first;
+    if (isEnded(live.status)) return;
+    signal.addEventListener('abort', () => wake(), { once: true });
     while (!signal.aborted) {
-      for (const watched of queue.splice(0)) {
+      for (let watched = queue.shift(); watched !== undefined; watched = queue.shift()) {
         yield watched;
         if (watched.change.kind === 'run' && watched.change.status !== 'running') return;
       }
-      if (queue.length > maxQueued) {
+      if (isTooSlow) {
         throw new ApiError('unavailable', 'this watcher is too slow: watch again from the last sequence');
       }
-      await Promise.race([
-        aborted,
-        new Promise<void>((resolve) => {
-          wake = resolve;
-          if (queue.length > 0) resolve();
-        }),
-      ]);
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+        if (queue.length > 0 || isTooSlow || signal.aborted) resolve();
+      });
     }
   } finally {
-    for (const stop of stops) stop();
+    stop();
   }
 }
 

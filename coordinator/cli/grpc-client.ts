@@ -1,18 +1,12 @@
 /** The coordinator as commands see it: `Runs` of proto/gantry/v1 with promises, async iterables and `CliError`. */
-import {
-  Client,
-  credentials,
-  Metadata,
-  status,
-  type ClientReadableStream,
-  type ServiceError,
-} from '@grpc/grpc-js';
+import { Client, credentials, Metadata, type ClientReadableStream, type ServiceError } from '@grpc/grpc-js';
+import { isIP } from 'node:net';
+import { checkServerIdentity } from 'node:tls';
 import type { MethodDefinition } from '@grpc/proto-loader';
 import type { RunsDefinition } from '../../shared/wire/gen/gantry/v1/Runs.js';
 import { channelOptions, loadContract } from '../../shared/wire/grpc-contract.js';
-import { CliError, UnreachableError } from './cli-error.js';
 import type { Connection } from './connection.js';
-import { exitCodes, type ExitCode } from './exit-codes.js';
+import { toCliError } from './grpc-explain.js';
 
 /** Unary calls answer within this; `Submit` and `Diagnose` do real work first. */
 const deadlineMs = 10_000;
@@ -54,11 +48,7 @@ export interface RunsApi {
 
 export function connect(connection: Connection): RunsApi {
   const service = loadContract().Runs.service;
-  const channel =
-    connection.tls === undefined
-      ? credentials.createInsecure()
-      : credentials.createSsl(connection.tls.ca === undefined ? null : Buffer.from(connection.tls.ca));
-  const client = new Client(connection.address, channel, channelOptions);
+  const client = newClient(connection);
   const metadata = (): Metadata => {
     const all = new Metadata();
     if (connection.token !== '') all.set('authorization', `Bearer ${connection.token}`);
@@ -121,6 +111,19 @@ export function connect(connection: Connection): RunsApi {
   };
 }
 
+function newClient({ address, tls }: Connection): Client {
+  if (tls === undefined) return new Client(address, credentials.createInsecure(), channelOptions);
+  const ca = tls.ca === undefined ? null : Buffer.from(tls.ca);
+  const host = address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '');
+  if (isIP(host) === 0) return new Client(address, credentials.createSsl(ca), channelOptions);
+  // An address is no name that a server may be asked for in the handshake (RFC 6066; Node warns of it); the
+  // certificate is checked against the address all the same.
+  const checked = credentials.createSsl(ca, null, null, {
+    checkServerIdentity: (_name, certificate) => checkServerIdentity(host, certificate),
+  });
+  return new Client(address, checked, { ...channelOptions, 'grpc.ssl_target_name_override': 'coordinator' });
+}
+
 /** Reading as fast as the caller takes it: the call is paused by the iterator's own buffer (16 messages). */
 async function* readStream<Out>(
   open: () => ClientReadableStream<Out>,
@@ -151,111 +154,3 @@ const isAborted = (signal: AbortSignal | undefined): boolean => signal?.aborted 
 
 const isServiceError = (error: unknown): error is ServiceError =>
   error instanceof Error && 'code' in error && typeof error.code === 'number' && 'details' in error;
-
-function toCliError(error: ServiceError, connection: Connection): CliError {
-  const { exitCode, message, remedies } = explain(error, connection);
-  if (exitCode === exitCodes.unreachable) {
-    return new UnreachableError(message, { remedies, cause: error, reached: !neverConnected(error) });
-  }
-  return new CliError(exitCode, message, { remedies, cause: error });
-}
-
-interface Explanation {
-  readonly exitCode: ExitCode;
-  readonly message: string;
-  readonly remedies: readonly string[];
-}
-
-/** What a gRPC status means to the person who typed the command. Also used by tests as a table. */
-export function explain(
-  error: Pick<ServiceError, 'code' | 'details'>,
-  connection: Pick<Connection, 'address' | 'from' | 'tls' | 'token'>,
-): Explanation {
-  const { address } = connection;
-  const details = error.details;
-  switch (error.code) {
-    case status.INVALID_ARGUMENT:
-    case status.OUT_OF_RANGE:
-      return { exitCode: exitCodes.usage, message: details, remedies: [] };
-    case status.NOT_FOUND:
-      return { exitCode: exitCodes.notFound, message: details, remedies: [] };
-    case status.UNAUTHENTICATED:
-      return {
-        exitCode: exitCodes.refused,
-        message: `the coordinator at ${address} does not accept the token: ${details}`,
-        remedies: [
-          connection.token === ''
-            ? 'no token was given: use --token or GANTRY_TOKEN, or the context that `gantry up` makes'
-            : `check --token, GANTRY_TOKEN or the context (the address comes from ${connection.from})`,
-        ],
-      };
-    case status.PERMISSION_DENIED:
-      return { exitCode: exitCodes.refused, message: `not allowed: ${details}`, remedies: [] };
-    case status.FAILED_PRECONDITION:
-    case status.ALREADY_EXISTS:
-    case status.RESOURCE_EXHAUSTED:
-    case status.ABORTED:
-      return { exitCode: exitCodes.refused, message: details, remedies: [] };
-    case status.UNIMPLEMENTED:
-      return {
-        exitCode: exitCodes.refused,
-        message: `the coordinator at ${address} does not know this command (${details})`,
-        remedies: ['it is of another version than this `gantry`: upgrade the older one'],
-      };
-    case status.UNAVAILABLE:
-    case status.DEADLINE_EXCEEDED:
-      return unreachable(error, connection);
-    case status.CANCELLED:
-      return { exitCode: exitCodes.interrupted, message: 'interrupted', remedies: [] };
-    case status.OK:
-    case status.UNKNOWN:
-    case status.INTERNAL:
-    case status.DATA_LOSS:
-      return {
-        exitCode: exitCodes.ours,
-        message: `the coordinator at ${address} failed: ${details}`,
-        remedies: ['its log says more; please report this'],
-      };
-  }
-}
-
-function unreachable(
-  { code, details }: Pick<ServiceError, 'code' | 'details'>,
-  connection: Pick<Connection, 'address' | 'from' | 'tls'>,
-): Explanation {
-  const { address, from } = connection;
-  if (code === status.UNAVAILABLE && !neverConnected({ details }) && !/connection dropped/i.test(details)) {
-    return {
-      exitCode: exitCodes.unreachable,
-      message: `the coordinator at ${address} cannot answer now: ${details}`,
-      remedies: ['try again in a moment; `gantry doctor` says what it waits for'],
-    };
-  }
-  const why =
-    code === status.DEADLINE_EXCEEDED
-      ? 'no answer in time'
-      : (/connect E[A-Z]+ \S*[^\s.]|E[A-Z]{3,} \S+/.exec(details)?.[0] ?? details);
-  const remedies = [
-    from === 'the default address' || /^(127\.|localhost|\[::1\])/.test(address)
-      ? 'start one with `gantry up` (everything on this machine) or `gantry coordinator`'
-      : `check that it runs there (the address comes from ${from}), or name another with --coordinator HOST:PORT`,
-  ];
-  if (/wrong version number|EPROTO|ECONNRESET|Protocol error|RST_STREAM/i.test(details)) {
-    remedies.push(
-      connection.tls === undefined
-        ? 'it may speak TLS: give its authority with --ca FILE'
-        : 'it may not speak TLS: leave out --ca and https://',
-    );
-  }
-  return {
-    exitCode: exitCodes.unreachable,
-    message: `no coordinator answers at ${address} (${why})`,
-    remedies,
-  };
-}
-
-/** What the connection itself says; anything else that is UNAVAILABLE was said by a coordinator. */
-const neverConnected = ({ details }: Pick<ServiceError, 'details'>): boolean =>
-  /ECONNREFUSED|No connection established|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|name resolution/i.test(
-    details,
-  );

@@ -39,8 +39,11 @@ export async function withCoordinator(
   }
 }
 
+/** SIGHUP: the terminal is closed. */
+const interruptions = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /**
- * Runs `work` with a signal that aborts at the first Ctrl-C (or SIGTERM); a second one ends the process at once, in
+ * Runs `work` with a signal that aborts at the first Ctrl-C (or SIGTERM, SIGHUP); a second one ends the process at once, in
  * case the first finds nobody listening.
  */
 export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
@@ -49,10 +52,10 @@ export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise
     if (controller.signal.aborted) process.exit(130);
     controller.abort(new Error('interrupted'));
   };
-  process.on('SIGINT', onSignal).on('SIGTERM', onSignal);
+  for (const name of interruptions) process.on(name, onSignal);
   try {
     return await work(controller.signal);
   } finally {
-    process.off('SIGINT', onSignal).off('SIGTERM', onSignal);
+    for (const name of interruptions) process.off(name, onSignal);
   }
 }

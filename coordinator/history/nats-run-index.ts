@@ -12,16 +12,11 @@ import type { NatsLink } from '../../shared/nats/nats-connection.js';
 import { createPublisher, isWrongLast } from '../../shared/nats/nats-publisher.js';
 import { readStream, type StreamMessage } from '../../shared/nats/nats-stream-reader.js';
 import type { NatsNames } from '../../shared/nats/names.js';
-import type { FinishedRun, RunIndex } from './run-index.js';
+import { RunIndexConflict, type FinishedRun, type RunIndex } from './run-index.js';
 import { createRunTable } from './run-table.js';
 
 export interface NatsRunIndex extends RunIndex {
   close(): Promise<void>;
-}
-
-/** Another row of this run is stored and differs: its writer knew more, or less, than this one. */
-export class RunIndexConflict extends Error {
-  override readonly name = 'RunIndexConflict';
 }
 
 export async function natsRunIndex(options: {

@@ -8,8 +8,16 @@ export interface FinishedRun extends RunSummary {
   readonly digest: string;
 }
 
+/** Another row of this run is stored and differs: its writer knew more, or less, than this one. It is kept. */
+export class RunIndexConflict extends Error {
+  override readonly name = 'RunIndexConflict';
+}
+
 export interface RunIndex {
-  /** Safe to repeat; states the expected subject sequence, so that a late writer cannot replace a newer row. */
+  /**
+   * Safe to repeat; states the expected subject sequence, so that a late writer cannot replace a newer row. Throws
+   * RunIndexConflict.
+   */
   put(run: FinishedRun): Promise<void>;
   get(run: RunId): Promise<FinishedRun | undefined>;
   /** All runs whose id begins with the prefix, at most `limit`. */

@@ -17,7 +17,10 @@ export class LogArchiver {
     this.#blobs = options.blobs;
   }
 
-  /** Each step's log as far as it is known, stored. Safe to repeat. Throws BlobError. */
+  /**
+   * Each step's log as far as LOGS knows it, stored, unless storage has as much already: its agent may have stored
+   * more than LOGS ever took. Safe to repeat until LOGS is purged. Throws BlobError.
+   */
   async archive(ref: AttemptRef, signal: AbortSignal): Promise<readonly LogDigest[]> {
     // A put needs its length first, so the chunks are read twice and never held.
     const hashes = new Map<number, { bytes: number; readonly hash: ReturnType<typeof createHash> }>();
@@ -29,10 +32,12 @@ export class LogArchiver {
     }
     const digests: LogDigest[] = [];
     for (const [step, { bytes, hash }] of hashes) {
-      const stream = Readable.from(this.#bytesOf(ref, step, bytes, signal), { objectMode: false });
-      await this.#blobs.put(logKey(ref, step), { stream, bytes }, { signal });
       const sha256 = parseSha256(hash.digest('hex'));
       if (sha256 !== undefined) digests.push({ step, bytes, sha256 });
+      const stored = await this.#blobs.head(logKey(ref, step), { signal });
+      if (stored !== undefined && stored.bytes >= bytes) continue;
+      const stream = Readable.from(this.#bytesOf(ref, step, bytes, signal), { objectMode: false });
+      await this.#blobs.put(logKey(ref, step), { stream, bytes }, { signal });
     }
     return digests;
   }

@@ -8,7 +8,7 @@ import type { GitProgress } from '../../shared/git/git-progress.js';
 import { runGit } from '../../shared/git/git-program.js';
 import { submittedRef } from '../../shared/git/refs.js';
 import type { CommitId, Sha256 } from '../../shared/model/ids.js';
-import { describeTree, type TreeDescription } from './git-tree.js';
+import { asTreeError, describeTree, type TreeDescription } from './git-tree.js';
 import { historyOf, type History } from './history.js';
 import { withTemporaryRepository, type TemporaryRepository } from './temporary-repository.js';
 import { commitFor, describeCommit, writeTree } from './tree-commit.js';
@@ -58,6 +58,14 @@ export async function bundleTree(
   options: BundleOptions = {},
 ): Promise<TreeBundle> {
   const tree = options.tree ?? (await describeTree(dir, options.signal));
+  try {
+    return await bundle(tree, outFile, options);
+  } catch (error) {
+    throw asTreeError(error, tree.root);
+  }
+}
+
+async function bundle(tree: TreeDescription, outFile: string, options: BundleOptions): Promise<TreeBundle> {
   const user = await userRepository(tree, options.signal);
   return withTemporaryRepository(
     user === undefined ? {} : { alternate: user.objects, objectFormat: user.objectFormat },

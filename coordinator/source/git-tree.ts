@@ -49,6 +49,20 @@ export interface TreeDescription {
  */
 export async function describeTree(dir: string, signal?: AbortSignal): Promise<TreeDescription> {
   const directory = path.resolve(dir);
+  try {
+    return await describe(directory, signal);
+  } catch (error) {
+    throw asTreeError(error, directory);
+  }
+}
+
+/** What git said about the tree, for whoever asked for it. */
+export function asTreeError(error: unknown, directory: string): unknown {
+  if (!(error instanceof GitError)) return error;
+  return new TreeError(`git failed in ${directory}: ${error.stderr || error.message}`, { cause: error });
+}
+
+async function describe(directory: string, signal: AbortSignal | undefined): Promise<TreeDescription> {
   const repository = await findRepository(directory, signal);
   if (repository === undefined) return describeDirectory(directory, signal);
   const { root } = repository;

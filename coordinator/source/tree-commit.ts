@@ -2,7 +2,7 @@ import { copyFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { isolatedEnvironment, usersEnvironment } from '../../shared/git/git-environment.js';
-import { GitError, gitText, runGit, type GitCommand } from '../../shared/git/git-program.js';
+import { gitText, runGit, type GitCommand } from '../../shared/git/git-program.js';
 import { parseCommitId, type CommitId } from '../../shared/model/ids.js';
 import { TreeError, type TreeDescription } from './git-tree.js';
 import type { TemporaryRepository } from './temporary-repository.js';
@@ -42,15 +42,8 @@ export async function writeTree(
     cwd: tree.root,
     ...only(signal),
   });
-  try {
-    await runGit(command('add', '--all', '--', '.'));
-    return await gitText(command('write-tree'));
-  } catch (error) {
-    if (!(error instanceof GitError)) throw error;
-    throw new TreeError(`git could not take in the files of ${tree.root}: ${error.stderr || error.message}`, {
-      cause: error,
-    });
-  }
+  await runGit(command('add', '--all', '--', '.'));
+  return gitText(command('write-tree'));
 }
 
 export async function commitFor(
@@ -61,7 +54,8 @@ export async function commitFor(
 ): Promise<{ commit: CommitId; dirty: boolean }> {
   const inTemporary = (...args: string[]): GitCommand => ({
     args,
-    environment: isolatedEnvironment(),
+    // The user's, because a clone without trees may have to fetch one with their access.
+    environment: usersEnvironment({ 'i18n.commitEncoding': 'UTF-8' }),
     cwd: temporary.gitDir,
     ...only(signal),
   });
@@ -73,9 +67,16 @@ export async function commitFor(
     const [title] = await describeCommit(temporary, tree.head, signal);
     message = `${title} (with uncommitted changes)`;
   }
+  const making = inTemporary(
+    'commit-tree',
+    ...(tree.head === undefined ? [] : ['-p', tree.head]),
+    '-F',
+    '-',
+    treeId,
+  );
   const made = await gitText({
-    ...inTemporary('commit-tree', ...(tree.head === undefined ? [] : ['-p', tree.head]), '-F', '-', treeId),
-    environment: { ...isolatedEnvironment(), ...(await identity(tree.root, signal)) },
+    ...making,
+    environment: { ...making.environment, ...(await identity(tree.root, signal)) },
     input: Buffer.from(`${message}\n`),
   });
   const commit = parseCommitId(made);

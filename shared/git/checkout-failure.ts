@@ -40,6 +40,12 @@ const rules: readonly Rule[] = [
     message: (c) => `the disk of ${c.place} is full`,
   },
   {
+    pattern: /cannot run (?:ssh|git-remote-https?)|is not a git command|unable to find remote helper/i,
+    transient: false,
+    message: (c) =>
+      `${c.place} lacks a program to reach ${c.repository}: install ssh and the whole of git there`,
+  },
+  {
     pattern: /Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED/i,
     transient: false,
     message: (c) =>

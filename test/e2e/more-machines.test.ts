@@ -192,6 +192,12 @@ describe('the section of the README', () => {
       );
       expect(stranger.code).toBe(3);
       expect(stranger.stdout + stranger.stderr).toMatch(/certificate/);
+      const lost = laptop.start('gantry-agent --coordinator 10.0.0.1:7420 --executor host --token x');
+      await lost.says('certificate');
+      // Nor is anything there for one who speaks without TLS.
+      const plain = await laptop.run('GANTRY_COORDINATOR=10.0.0.1:7420 GANTRY_TOKEN=x gantry runs');
+      expect(plain.code, plain.stderr).toBe(3);
+      expect(plain.stderr).toMatch(/TLS|--ca/);
     } finally {
       await network.dispose();
     }
@@ -248,6 +254,49 @@ describe('the section of the README', () => {
   });
 });
 
+describe('`gantry up` off loopback', () => {
+  it('serves agents and people of other machines with the certificate it was given', async () => {
+    const [certificate] = await blocksOfReadme();
+    const openssl = (certificate?.script ?? '').split('\n').slice(0, 3).join('\n');
+    expect(openssl).toContain('openssl req');
+    const network = await networkOf({ server: '10.0.0.1', 'build-1': '10.0.0.11', laptop: '10.0.0.100' });
+    try {
+      const server = network.machine('server');
+      const build = network.machine('build-1');
+      const laptop = network.machine('laptop');
+      const ok = async (machine: Machine, script: string, cwd = machine.home): Promise<string> => {
+        const finished = await machine.run(script, { cwd, env: { SERVER_HOME: server.home } });
+        expect(finished.code, `${script}\n${finished.stdout}\n${finished.stderr}`).toBe(0);
+        return finished.stdout;
+      };
+      await ok(server, openssl);
+      const tls = '--tls-cert gantry.pem --tls-key gantry.key --tls-ca gantry.pem';
+      const up = server.start(`exec gantry up --host 10.0.0.1 --agents 0 --data up ${tls} --json`);
+      await up.says('"ready":true', 90_000);
+      await ok(server, 'gantry agents token > join.token');
+      await ok(build, 'scp 10.0.0.1:gantry.pem 10.0.0.1:join.token .');
+      const agent = build.start(
+        'gantry-agent --coordinator 10.0.0.1:7420 --ca gantry.pem --token-file join.token',
+      );
+      await agent.says('agent ready');
+      await ok(laptop, 'scp 10.0.0.1:gantry.pem 10.0.0.1:join.token .');
+      const dir = await projectOf(laptop);
+      // The context of `up` holds the token of its owner.
+      const contexts = JSON.parse(
+        await readFile(join(server.home, '.config', 'gantry', 'contexts.json'), 'utf8'),
+      ) as { readonly contexts: Readonly<Record<string, { readonly token: string }>> };
+      const token = Object.values(contexts.contexts)[0]?.token ?? '';
+      const exports = `export GANTRY_COORDINATOR=10.0.0.1:7420 GANTRY_CA=~/gantry.pem GANTRY_TOKEN=${token}`;
+      const said = await ok(laptop, `${exports}\ngantry submit --follow`, dir);
+      const run = /run ([a-z2-7]{8,16})/.exec(said)?.[1] ?? '';
+      await ok(laptop, `${exports}\ngantry artifacts get ${run} left -o out`, dir);
+      expect(await readFile(join(dir, 'out', 'many', '1.txt'), 'utf8')).toBe('file 1\n');
+    } finally {
+      await network.dispose();
+    }
+  });
+});
+
 describe('off loopback without a certificate', () => {
   const gantry = (...args: readonly string[]) => runProgram(process.execPath, [gantryMain, ...args]);
 
@@ -277,5 +326,25 @@ describe('off loopback without a certificate', () => {
     );
     expect(finished.code, finished.stderr).toBe(2);
     expect(finished.stderr).toContain('--advertise is missing');
+  });
+});
+
+describe('the examples of environment files', () => {
+  const examples = join(import.meta.dirname, '..', '..', 'deploy', 'systemd');
+
+  it.each([
+    ['coordinator', [gantryMain, 'coordinator', '--help']],
+    ['storage', [gantryMain, 'storage', '--help']],
+    ['agent', [agentMain, '--help']],
+  ])('%s.env.example names only what the program reads', async (name, command) => {
+    const help = (await runProgram(process.execPath, command)).stdout.replace(/\s+/g, ' ');
+    const text = await readFile(join(examples, `${name}.env.example`), 'utf8');
+    const variables = [...text.matchAll(/^#?(GANTRY_[A-Z0-9_]+)=/gm)].map(([, variable = '']) => variable);
+    expect(variables.length).toBeGreaterThan(4);
+    for (const variable of variables) {
+      // The agent's help says once how a flag becomes a variable.
+      const flag = `--${variable.slice('GANTRY_'.length).toLowerCase().replaceAll('_', '-')}`;
+      expect(help).toContain(name === 'agent' ? flag : variable);
+    }
   });
 });

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { bundleTree, type TreeBundle } from '../../coordinator/source/bundle-tree.js';
@@ -229,18 +229,67 @@ describe('the tree of a repository', () => {
     expect(await git(target, 'rev-list', '--count', 'HEAD')).toBe('6');
   });
 
-  test('is taken from a clone without file contents, which are fetched', async () => {
+  test.each(['blob:none', 'tree:0'])('is taken from a clone without %s, which is fetched', async (filter) => {
     const origin = await TestRepository.make(path.join(directory, 'origin'));
-    await origin.write({ 'big.txt': 'b'.repeat(10_000) });
+    await origin.write({ 'big.txt': 'b'.repeat(10_000), 'sub/x': 'x' });
     await origin.history(5);
     await origin.git('config', 'uploadpack.allowFilter', 'true');
-    await git(directory, 'clone', '--quiet', '--filter=blob:none', `file://${origin.directory}`, work);
+    await git(directory, 'clone', '--quiet', `--filter=${filter}`, `file://${origin.directory}`, work);
     await git(work, 'config', 'protocol.file.allow', 'always');
     await writeFile(path.join(work, 'new'), 'n');
     const before = await snapshot(work);
     const sent = await bundleTree(work, bundle);
     expect(await snapshot(work)).toEqual(before);
     expect(await filesOf(await unbundle(sent))).toEqual(await filesOf(work));
+  });
+
+  test('is taken from a repository with split index, untracked cache and sparse checkout', async () => {
+    const repository = await TestRepository.make(work);
+    await repository.write({ 'kept/a': 'a', 'left-out/b': 'b', 'top.txt': 't' });
+    await repository.commit();
+    await repository.git('sparse-checkout', 'set', '--cone', 'kept');
+    await repository.git('config', 'core.untrackedCache', 'true');
+    await repository.git('config', 'core.fsmonitor', 'true');
+    await repository.git('update-index', '--split-index');
+    await repository.write({ 'kept/new': 'n', 'top.txt': 'changed' });
+    await repository.git('-c', 'core.fsmonitor=false', 'status');
+    const before = await snapshot(work);
+    const sent = await bundleTree(work, bundle);
+    expect(await snapshot(work)).toEqual(before);
+    const files = await filesOf(await unbundle(sent));
+    expect([...files.keys()].sort()).toEqual(['kept/a', 'kept/new', 'left-out/b', 'top.txt']);
+  });
+
+  test('of a repository that counts by SHA-256 is sent too', async () => {
+    await git(directory, 'init', '--quiet', '--object-format=sha256', work);
+    const repository = new TestRepository(work);
+    await repository.write({ a: 'a' });
+    await git(work, 'add', 'a');
+    await git(work, 'commit', '--quiet', '-m', 'one');
+    await repository.write({ b: 'b' });
+    const sent = await bundleTree(work, bundle);
+    expect(sent.commit).toHaveLength(64);
+    const target = path.join(directory, 'target');
+    await git(directory, 'init', '--quiet', '--object-format=sha256', target);
+    await git(target, 'fetch', '--quiet', bundle, 'refs/gantry/submitted:refs/heads/sent');
+    expect(await git(target, 'ls-tree', '--name-only', 'sent')).toBe('a\nb');
+  });
+
+  test('in the middle of a merge is sent with its conflicts', async () => {
+    const repository = await TestRepository.make(work);
+    await repository.write({ a: 'base' });
+    await repository.commit();
+    await repository.git('checkout', '--quiet', '-b', 'side');
+    await repository.write({ a: 'side' });
+    await repository.commit();
+    await repository.git('checkout', '--quiet', 'main');
+    await repository.write({ a: 'main' });
+    await repository.commit();
+    await repository.git('merge', 'side').catch(() => undefined); // the conflict
+    const before = await snapshot(work);
+    const sent = await bundleTree(work, bundle);
+    expect(await snapshot(work)).toEqual(before);
+    expect(await readFile(path.join(await unbundle(sent), 'a'), 'utf8')).toContain('<<<<<<<');
   });
 
   test('names its project by origin, whatever form its URL has, without credentials', async () => {
@@ -362,10 +411,9 @@ describe('what cannot be submitted says why', () => {
 
   test('a missing object is told by git', async () => {
     const repository = await TestRepository.make(work);
-    await repository.write({ a: 'content' });
-    await repository.commit();
-    const blob = await repository.git('rev-parse', 'HEAD:a');
-    const { rm } = await import('node:fs/promises');
+    await repository.history(2);
+    // Of the history: what is on disk would be hashed again and found.
+    const blob = await repository.git('rev-parse', 'HEAD~1:history.txt');
     await rm(path.join(work, '.git', 'objects', blob.slice(0, 2), blob.slice(2)));
     await expect(bundleTree(work, bundle)).rejects.toThrow(new RegExp(blob));
   });

@@ -1,12 +1,8 @@
 /** Finished runs: found again, listed in pages that do not shift, and never replaced by a late writer. */
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import {
-  natsRunIndex,
-  RunIndexConflict,
-  type NatsRunIndex,
-} from '../../coordinator/history/nats-run-index.js';
-import type { FinishedRun } from '../../coordinator/history/run-index.js';
+import { natsRunIndex, type NatsRunIndex } from '../../coordinator/history/nats-run-index.js';
+import { RunIndexConflict, type FinishedRun } from '../../coordinator/history/run-index.js';
 import { BadCursor } from '../../coordinator/history/run-table.js';
 import { ensureStreams } from '../../coordinator/journal/nats-streams.js';
 import type { NatsLink } from '../../shared/nats/nats-connection.js';

@@ -1,6 +1,8 @@
+import { createHash, randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { ListObjectsCommand, ListObjectsV2Command } from '@aws-sdk/client-s3';
 import { describe, expect, it } from 'vitest';
 import { Tools, bucket, md5, sendRaw, signByHand } from '../support/s3-tools.js';
@@ -101,6 +103,21 @@ describe('objects', () => {
     }
     await writer;
     expect(reads).toBeGreaterThan(3);
+  });
+
+  it('may be larger than what is synced at a time', async () => {
+    const block = randomBytes(1024 * 1024);
+    const blocks = Array.from({ length: 140 }, () => block);
+    const digest = createHash('md5');
+    for (const one of blocks) digest.update(one);
+    const { etag } = await tools.store.put('large', {
+      stream: Readable.from(blocks),
+      bytes: 140 * block.length,
+    });
+    expect(etag).toBe(`"${digest.digest('hex')}"`);
+    const tail = await raw('GET', '/large', { headers: { range: `bytes=-${block.length}` } });
+    expect(tail.body.equals(block)).toBe(true);
+    await raw('DELETE', '/large');
   });
 
   it('give ranges', async () => {

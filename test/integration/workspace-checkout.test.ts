@@ -295,6 +295,23 @@ describe('a commit of a remote', () => {
   }
 });
 
+describe('a repository that counts by SHA-256', () => {
+  test('is mirrored, checked out and sent', async () => {
+    const root = path.join(origin.directory, 'sha256');
+    await git(directory, 'init', '--quiet', '--object-format=sha256', root);
+    const repository = new TestRepository(root);
+    await repository.write({ a: 'a' });
+    const head = await repository.commit();
+    const workspace = await workspaceOf(sourceOf(head, 'refs/heads/main', root), { branch: 'main' });
+    expect(await git(workspace, 'rev-parse', 'HEAD')).toBe(head);
+    await repository.write({ b: 'b' });
+    const bundlePath = path.join(directory, 'tree.bundle');
+    const sent = await bundleTree(root, bundlePath);
+    const second = await workspaceOf({ kind: 'bundle', ...sent }, { bundlePath });
+    expect(await git(second, 'status', '--porcelain')).toBe('');
+  });
+});
+
 describe('a mirror', () => {
   test('with locks of a killed git works again', async () => {
     const [first] = await origin.history(1);
@@ -352,6 +369,25 @@ describe('a mirror', () => {
     cancel.abort(reason);
     await expect(begun).rejects.toBe(reason);
     await workspaceOf(sourceOf(head!, 'refs/heads/main'));
+  });
+
+  test('gives what it has while a fetch hangs', async () => {
+    const [first, second] = await origin.history(2);
+    const server = await serve();
+    const url = `${server.url}/origin`;
+    await workspaceOf(sourceOf(first!, undefined, url));
+    server.answer = 'hang';
+    const before = server.requests.length;
+    const cancel = new AbortController();
+    const missing = commitIdOf('0123456789012345678901234567890123456789');
+    const hanging = workspaceOf(sourceOf(missing, undefined, url), { signal: cancel.signal });
+    const ended = expect(hanging).rejects.toThrow('enough');
+    await eventually('git asked the server', () => server.requests.length > before);
+    expect(await git(await workspaceOf(sourceOf(first!, undefined, url)), 'rev-parse', 'HEAD')).toBe(first);
+    cancel.abort(new Error('enough'));
+    await ended;
+    server.answer = undefined;
+    expect(await git(await workspaceOf(sourceOf(second!, undefined, url)), 'rev-parse', 'HEAD')).toBe(second);
   });
 
   test('is listed the most recently used first, also after a restart, and the oldest is evicted', async () => {

@@ -8,6 +8,8 @@ export interface GitHttp {
   readonly url: string;
   /** Requests so far: method, path, and whether they carried credentials. */
   readonly requests: readonly { readonly path: string; readonly authorized: boolean }[];
+  /** What it answers from now on; undefined: the repository. */
+  answer: GitHttpOptions['answer'] | undefined;
   close(): Promise<void>;
 }
 
@@ -28,7 +30,7 @@ export async function serveGit(options: GitHttpOptions): Promise<GitHttp> {
       response.writeHead(302, { Location: `${options.redirect}${request.url ?? ''}` }).end();
       return;
     }
-    switch (options.answer) {
+    switch (served.answer) {
       case 'hang':
         return;
       case 401:
@@ -37,7 +39,7 @@ export async function serveGit(options: GitHttpOptions): Promise<GitHttp> {
       case 403:
       case 404:
       case 500:
-        response.writeHead(options.answer).end();
+        response.writeHead(served.answer).end();
         return;
       case undefined:
         backend(options.root, request, response);
@@ -46,7 +48,8 @@ export async function serveGit(options: GitHttpOptions): Promise<GitHttp> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo; // it listens on TCP
-  return {
+  const served: GitHttp = {
+    answer: options.answer,
     url: `http://127.0.0.1:${port}`,
     requests,
     close: async () => {
@@ -55,6 +58,7 @@ export async function serveGit(options: GitHttpOptions): Promise<GitHttp> {
       await once(server, 'close');
     },
   };
+  return served;
 }
 
 function backend(root: string, request: IncomingMessage, response: ServerResponse): void {

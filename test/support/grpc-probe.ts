@@ -33,7 +33,7 @@ export interface ProbeLink {
   close(): void;
 }
 
-export const statusName = (code: status): string => status[code] ?? String(code);
+export const statusName = (code: status): string => status[code];
 
 export class GrpcProbe {
   readonly #client: Client;

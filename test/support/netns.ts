@@ -24,6 +24,7 @@ export interface Machine {
 
 export interface Running {
   readonly child: ChildProcess;
+  readonly isAgent: boolean;
   /** What it printed until now, both streams. */
   said(): string;
   /** Waits until it has printed this; throws what it printed when it ended instead. */
@@ -61,9 +62,9 @@ export async function makeNetwork(
 
   const dispose = async (): Promise<void> => {
     for (const one of running) {
-      // Twice, as `gantry down` does: an agent then ends what it runs instead of handing it over.
       one.signal('SIGTERM');
-      one.signal('SIGTERM');
+      // As `gantry down` does: an agent then ends what it runs instead of handing it over.
+      if (one.isAgent) one.signal('SIGTERM');
     }
     const late = new Promise((resolve) => setTimeout(resolve, 15_000).unref());
     await Promise.race([Promise.all(running.map(({ ended }) => ended)), late]);
@@ -152,6 +153,7 @@ function machineIn(at: {
       const isOver = (): boolean => child.exitCode !== null || child.signalCode !== null;
       const one: Running = {
         child,
+        isAgent: script.includes('gantry-agent'),
         ended,
         said: () => said,
         says: async (text, withinMs = 30_000) => {

@@ -22,7 +22,11 @@ export function configure(command: Command): void {
       const data = dataDir(flags.data, process.env);
       const { daemons } = await runDown(data, (text) => output.note(text));
       if (output.json) output.data({ stopped: daemons });
-      else if (daemons.length === 0) output.line(`nothing of ${data.root} is running`);
-      else output.line(`stopped ${daemons.map((daemon) => `${daemon.name} (${daemon.pid})`).join(', ')}`);
+      else if (daemons.length > 0) {
+        output.line(`stopped ${daemons.map((daemon) => `${daemon.name} (${daemon.pid})`).join(', ')}`);
+      } else {
+        output.line(`nothing of ${data.root} is running`);
+        if (flags.data === undefined) output.note('  if `up` was given --data DIR, give it here too');
+      }
     });
 }

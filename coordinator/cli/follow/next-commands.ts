@@ -7,7 +7,8 @@ import { decisiveFailures } from './run-end.js';
 export function nextCommands(run: RunView): readonly string[] {
   const id = shortRunId(run.run);
   const failed = decisiveFailures(run)[0];
-  const artifact = run.artifacts[0];
+  // Of the last stage that made something: mostly what the others were for.
+  const artifact = run.artifacts.at(-1);
   const rows: [string, string][] = [];
   if (failed !== undefined) {
     rows.push([`gantry logs ${id} ${stageArguments(failed)}`, 'the whole log of what failed']);

@@ -29,15 +29,30 @@ export function rotateLog(directory: string, name: string, bound = maxBytes): bo
   }
 }
 
-/** The last lines, for a message when a daemon does not start. */
+/** The last lines, readable, for a message when a daemon does not start. */
 export function lastLines(directory: string, name: string, lines = 8): readonly string[] {
   try {
     const text = readFileSync(logFileOf(directory, name), 'utf8').slice(-16_384);
     return text
       .split('\n')
       .filter((line) => line.trim() !== '')
-      .slice(-lines);
+      .slice(-lines)
+      .map(readable);
   } catch {
     return [];
+  }
+}
+
+/** Of a JSON line of our daemons its message and its error; any other line as it is. */
+function readable(line: string): string {
+  try {
+    const value: unknown = JSON.parse(line);
+    if (typeof value !== 'object' || value === null || !('msg' in value)) return line;
+    const error = 'err' in value && typeof value.err === 'object' ? value.err : null;
+    const why =
+      error !== null && 'message' in error && error.message !== value.msg ? `: ${String(error.message)}` : '';
+    return `${String(value.msg)}${why}`;
+  } catch {
+    return line; // NATS, or a line cut by the bound
   }
 }

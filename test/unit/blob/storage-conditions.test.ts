@@ -81,15 +81,16 @@ describe('a range', () => {
   });
 });
 
+// Control characters that XML 1.0 cannot hold.
+// eslint-disable-next-line no-control-regex -- they are what is meant
+const notXml = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g;
+
 describe('documents', () => {
   it('give back any text that XML can hold', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
-        // Control characters have no place in XML 1.0, a surrogate alone none in UTF-8.
-        // eslint-disable-next-line no-control-regex
-        const plain = Buffer.from(text)
-          .toString()
-          .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]/g, '');
+        // A surrogate alone has no place in UTF-8.
+        const plain = Buffer.from(text).toString().replace(notXml, '');
         const parsed = parseXml(xmlDocument('A', { B: plain, Part: [{ C: 'x' }] }));
         expect(parsed['A']).toMatchObject({ B: plain, Part: [{ C: 'x' }] });
       }),

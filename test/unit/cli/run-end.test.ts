@@ -1,7 +1,7 @@
 import { status } from '@grpc/grpc-js';
 import { describe, expect, it } from 'vitest';
 import { exitCodeOfRun } from '../../../coordinator/cli/follow/run-end.js';
-import { explain } from '../../../coordinator/cli/grpc-client.js';
+import { explain } from '../../../coordinator/cli/grpc-explain.js';
 import type { Failure } from '../../../shared/model/failure.js';
 import type { RunStatus, StageStatus, StageView } from '../../../shared/model/run.js';
 
@@ -57,8 +57,20 @@ describe('what a gRPC status means', () => {
       3,
       /no coordinator answers at ci:7420 \(connect ECONNREFUSED 10\.0\.0\.1:7420\)/,
     ],
+    [
+      'UNAVAILABLE',
+      'No connection established. Last error: Error: unable to verify the first certificate. Resolution note: ',
+      3,
+      /\(unable to verify the first certificate\)$/,
+    ],
+    [
+      'UNAVAILABLE',
+      'No connection established. Last error: Failed to connect (2026-11-24T23:58:59.099Z). Resolution note: ',
+      3,
+      /\(Failed to connect\)$/,
+    ],
     ['UNAVAILABLE', 'no leader now', 3, /cannot answer now: no leader now/],
-    ['DEADLINE_EXCEEDED', 'Deadline exceeded', 3, /no answer in time/],
+    ['DEADLINE_EXCEEDED', 'Deadline exceeded', 3, /does not answer in time/],
   ])('%s %j', (code, details, exitCode, message) => {
     const explained = explain({ code: status[code], details }, connection);
     expect(explained.exitCode).toBe(exitCode);

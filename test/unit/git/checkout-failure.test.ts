@@ -53,6 +53,7 @@ describe('a failure of git', () => {
     ["fatal: '/srv/a' does not appear to be a git repository", false, /no git repository/],
     ['fatal: remote error: upload-pack: not our ref abc', false, /has no commit abc: push it first/],
     ["fatal: couldn't find remote ref refs/heads/x", false, /has no commit abc/],
+    ['error: cannot run ssh: No such file or directory\nfatal: unable to fork', false, /lacks a program/],
     ["error: invalid path '.git/hooks/x'", false, /path that git refuses/],
     ['fatal: something new', true, /git failed on agent build-7.*something new/],
   ])('%j: transient %s', (stderr, transient, message) => {
