@@ -96,11 +96,7 @@ export default tseslint.config(
           zones: Object.entries(mayImport).map(([folder, allowed]) => ({
             target: `./${folder}`,
             from: '.',
-            except: [
-              './node_modules',
-              `./${folder}`,
-              ...allowed.map((other) => `./${other}`),
-            ],
+            except: ['./node_modules', `./${folder}`, ...allowed.map((other) => `./${other}`)],
             message: `${folder} may import only ${[folder, ...allowed].join(', ')} (eslint.config.js, table 1)`,
           })),
         },
@@ -129,7 +125,16 @@ export default tseslint.config(
       ],
       'no-restricted-globals': [
         'error',
-        ...['process', 'setTimeout', 'setInterval', 'setImmediate', 'fetch', 'performance', 'Buffer', 'crypto'],
+        ...[
+          'process',
+          'setTimeout',
+          'setInterval',
+          'setImmediate',
+          'fetch',
+          'performance',
+          'Buffer',
+          'crypto',
+        ],
       ],
       'no-restricted-properties': [
         'error',
@@ -139,7 +144,10 @@ export default tseslint.config(
       'no-restricted-syntax': [
         'error',
         { selector: ':function[async=true]', message: `${folder} is pure: no promises` },
-        { selector: 'NewExpression[callee.name="Date"][arguments.length=0]', message: 'time comes in as `now`' },
+        {
+          selector: 'NewExpression[callee.name="Date"][arguments.length=0]',
+          message: 'time comes in as `now`',
+        },
       ],
     },
   })),

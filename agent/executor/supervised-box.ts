@@ -41,6 +41,8 @@ export class SupervisedBox {
   readonly #options: SupervisedBoxOptions;
   #current: StepRun | undefined;
   #watcher: FSWatcher | undefined;
+  /** What ended steps wrote: reading it again before each step made the cost of a stage quadratic in its steps. */
+  readonly #written = new Map<string, StepEnvironment>();
 
   constructor(options: SupervisedBoxOptions) {
     this.#options = options;
@@ -157,7 +159,9 @@ export class SupervisedBox {
       before: step.before,
       onEnd: async () => {
         if (this.#current === run) this.#current = undefined;
-        return (await this.#envOf(step.id)).problems;
+        const written = await this.#envOf(step.id);
+        this.#written.set(step.id, written);
+        return written.problems;
       },
     });
     this.#current = run;
@@ -180,7 +184,8 @@ export class SupervisedBox {
   async readEnv(): Promise<Readonly<Record<string, string>>> {
     const entries: [string, string][] = [];
     for (const id of await this.#knownSteps()) {
-      entries.push(...Object.entries((await this.#envOf(id)).variables));
+      const { variables } = this.#written.get(id) ?? (await this.#envOf(id));
+      entries.push(...Object.entries(variables));
     }
     return Object.fromEntries(entries);
   }

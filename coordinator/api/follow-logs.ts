@@ -4,7 +4,14 @@ import type { AttemptRef, Token } from '../../shared/model/ids.js';
 import { isEnded, type AttemptView, type StageView } from '../../shared/model/run.js';
 import type { AttemptResult } from '../history/record.js';
 import { liveLog } from '../logs/attempt-log.js';
-import { cursorsFor, named, remainingLog, type Cursors, type LogQuery, type NamedPiece } from './log-pieces.js';
+import {
+  cursorsFor,
+  named,
+  remainingLog,
+  type Cursors,
+  type LogQuery,
+  type NamedPiece,
+} from './log-pieces.js';
 import { findRun } from './run-lookup.js';
 import type { Services } from './services.js';
 
@@ -87,7 +94,10 @@ async function* followAttempt(
     await look();
     // Nothing more comes of an attempt that has ended: it is read, not followed.
     if (end === undefined) {
-      for await (const piece of liveLog(services.liveLog, ref, cursors, { follow: true, signal: following })) {
+      for await (const piece of liveLog(services.liveLog, ref, cursors, {
+        follow: true,
+        signal: following,
+      })) {
         isWaiting = false;
         clearTimeout(quiet);
         // After a gap the agent sends the missing piece again; when it does not, storage has it.
@@ -155,11 +165,7 @@ async function nextAttempt(
  * First the latest one, then each with a newer token: a lease that was returned gives its number to the next. A lost
  * one that came back is gone on with.
  */
-function choose(
-  stage: StageView,
-  wanted: number,
-  followed: Followed | undefined,
-): AttemptView | undefined {
+function choose(stage: StageView, wanted: number, followed: Followed | undefined): AttemptView | undefined {
   const attempts = stage.attempts.filter((one) => wanted === 0 || one.attempt === wanted);
   if (followed === undefined) return attempts.at(-1);
   return (

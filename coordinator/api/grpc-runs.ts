@@ -115,9 +115,7 @@ export function grpcRuns(services: Services): RunsHandlers {
         throw new ApiError('refused', `run ${found.view.run} has ended already: ${found.view.status}`);
       }
       const stages =
-        request.stage === undefined || request.stage === ''
-          ? [undefined]
-          : openStages(found, request.stage);
+        request.stage === undefined || request.stage === '' ? [undefined] : openStages(found, request.stage);
       for (const stage of stages) {
         const answer = await services.coordinator.perform({
           kind: 'Cancel',

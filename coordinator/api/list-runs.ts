@@ -63,7 +63,8 @@ async function finished(
   try {
     return await services.history.index.list(query);
   } catch (error) {
-    if (error instanceof BadCursor) throw new ApiError('invalid', `cursor: ${error.message}`, { cause: error });
+    if (error instanceof BadCursor)
+      throw new ApiError('invalid', `cursor: ${error.message}`, { cause: error });
     throw error;
   }
 }

@@ -70,7 +70,9 @@ export async function presignFor(services: Services, ask: PresignAsk): Promise<P
     case 'put-manifest':
       return put(manifestKey(ref));
     case 'put-artifact':
-      return what.firstPart === 0 ? put(artifactKey(ref, what.number), what.bytes) : parts(services, ref, what);
+      return what.firstPart === 0
+        ? put(artifactKey(ref, what.number), what.bytes)
+        : parts(services, ref, what);
     case 'get-manifest':
       return get(manifestKey(need(lease, what.stage)));
     case 'get-artifact':

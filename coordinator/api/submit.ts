@@ -60,19 +60,11 @@ const maxOutlineBytes = maxEntryBytes - 64 * 1024;
  * The same id one after the other: a request that is sent again while the first one is under way (a branch may have
  * moved in between) must not put another plan under the run that the first one starts.
  */
-export function submitRun(
-  services: Services,
-  order: SubmitOrder,
-  signal: AbortSignal,
-): Promise<Submitted> {
+export function submitRun(services: Services, order: SubmitOrder, signal: AbortSignal): Promise<Submitted> {
   return services.submits.do(order.run, () => submitNow(services, order, signal));
 }
 
-async function submitNow(
-  services: Services,
-  order: SubmitOrder,
-  signal: AbortSignal,
-): Promise<Submitted> {
+async function submitNow(services: Services, order: SubmitOrder, signal: AbortSignal): Promise<Submitted> {
   const { run, by: _by, ...content } = order;
   const digest = digestOf(content);
   const before = await answeredBefore(services, run, digest);
@@ -133,12 +125,7 @@ async function retryNow(services: Services, of: RunId, run: RunId, by: string): 
 }
 
 /** Whether the run was accepted before. */
-async function submitPlan(
-  services: Services,
-  plan: Plan,
-  digest: Sha256,
-  retryOf?: RunId,
-): Promise<boolean> {
+async function submitPlan(services: Services, plan: Plan, digest: Sha256, retryOf?: RunId): Promise<boolean> {
   const outlines = plan.stages.map(outlineOf);
   const bytes = Buffer.byteLength(JSON.stringify(outlines));
   if (bytes > maxOutlineBytes) {

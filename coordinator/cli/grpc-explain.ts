@@ -113,7 +113,8 @@ function unreachable(
 function reasonIn(details: string): string {
   const [, wrapped] =
     /Last error: (?:Error: )?(.*?)\.?\s*(?:\(\d{4}-\d\d-.*)?(?:Resolution note.*)?$/s.exec(details) ?? [];
-  return (wrapped ?? details).replace(/\.\s*$/, '');
+  const [, tls] = /SSL routines:[^:]*:([^:]+)/.exec(details) ?? [];
+  return tls ?? (wrapped ?? details).replace(/\.\s*$/, '');
 }
 
 /** What the connection itself says; anything else that is UNAVAILABLE was said by a coordinator. */

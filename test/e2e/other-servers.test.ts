@@ -1,7 +1,7 @@
 import { DeleteBucketCommand, S3Client } from '@aws-sdk/client-s3';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
@@ -289,6 +289,39 @@ describe('Ceph RGW and a nats-server started by hand', () => {
     } finally {
       await up.stop();
     }
+  });
+});
+
+describe('an existing NATS that knows no credentials of ours', () => {
+  it('is used with two static users, of which the agents’ may do little', async () => {
+    const by = await install({ bucket: 'static-users' });
+    const port = new URL(by.natsUrl).port;
+    const config = join(by.home, 'static.conf');
+    await writeFile(
+      config,
+      `listen: 127.0.0.1:${port}
+jetstream { store_dir: "${join(by.home, 'static')}" }
+authorization { users = [
+  { user: coordinator, password: "c-secret" }
+  { user: agents, password: "a-secret", permissions: {
+    publish: ["gantry.heartbeat.*"], subscribe: ["gantry.agent.>"], allow_responses: { max: 1, expires: "1m" } } }
+] }
+`,
+    );
+    start('nats-server', ['-c', config]);
+    const half = by.coordinator({ env: { GANTRY_NATS_USER: 'coordinator:c-secret' } });
+    expect(await half.ended).toBe(2);
+    expect(half.said()).toContain('--nats-agent-user');
+    const env = { GANTRY_NATS_USER: 'coordinator:c-secret', GANTRY_NATS_AGENT_USER: 'agents:a-secret' };
+    const coordinator = by.coordinator({ env });
+    await coordinator.says('"ready"');
+    const agent = await by.agent();
+    await agent.says('agent ready');
+    const dir = await tree('image: gantry-test/busybox\nstages:\n  only:\n    steps: [echo done]\n');
+    const followed = await by.gantry(['submit', dir, '--follow']);
+    expect(followed.code, followed.stdout + followed.stderr).toBe(0);
+    expect(agent.said()).not.toContain('NATS refused');
+    expect(coordinator.said() + agent.said()).not.toContain('-secret');
   });
 });
 

@@ -141,6 +141,8 @@ describe('what is asked for wrongly is told', () => {
   test('no repository, or one outside of the roots', async () => {
     expect(await messageOf(read('main', '/nowhere'))).toMatch(/not below a repository root/);
     expect(await messageOf(read('main'))).toMatch(/no branch or tag/);
+    await origin.write({ 'plain/x': 'x' });
+    expect(await messageOf(read('main', path.join(origin.directory, 'plain')))).toMatch(/no git repository/);
     expect(await messageOf(read('main', await serve({ answer: 404 })))).toMatch(/no git repository/);
     expect(await messageOf(read('main', await serve({ answer: 401 })))).toMatch(
       /the coordinator does not have/,

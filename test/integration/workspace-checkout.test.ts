@@ -224,6 +224,21 @@ describe('a commit of a remote', () => {
     await expect(stat(trace)).rejects.toThrow('ENOENT');
   });
 
+  test('is read from a repository of another user, whose configuration runs nothing', async () => {
+    const [head] = await origin.history(2);
+    const trace = path.join(directory, 'trace');
+    const script = path.join(directory, 'evil.sh');
+    await writeFile(script, `#!/bin/sh\ntouch ${trace}\nexec "$@"\n`);
+    await chmod(script, 0o755);
+    for (const key of ['uploadpack.packObjectsHook', 'core.fsmonitor', 'core.sshCommand', 'core.gitProxy']) {
+      await origin.git('config', key, script);
+    }
+    await promisify(execFile)('chown', ['-R', '1000:1000', origin.directory]);
+    const workspace = await workspaceOf(sourceOf(head!, 'refs/heads/main'));
+    expect(await git(workspace, 'rev-parse', 'HEAD')).toBe(head);
+    await expect(stat(trace)).rejects.toThrow('ENOENT');
+  });
+
   test('with a path that would be part of .git is refused', async () => {
     await origin.history(1);
     const blob = await origin.git('hash-object', '-w', 'history.txt');
@@ -489,6 +504,15 @@ describe('a commit that cannot be had', () => {
     const failure = await failureOf(workspaceOf(sourceOf(head!, 'refs/heads/main', `${server.url}/origin`)));
     expect(failure).toMatchObject({ kind: 'checkout-failed', transient });
     expect(failure.message).toMatch(message);
+  });
+
+  test('is at a path where there is no repository', async () => {
+    const [head] = await origin.history(1);
+    const plain = path.join(origin.directory, 'plain');
+    await mkdir(plain);
+    const failure = await failureOf(workspaceOf(sourceOf(head!, undefined, plain)));
+    expect(failure).toMatchObject({ kind: 'checkout-failed', transient: false });
+    expect(failure.message).toMatch(/agent build-7 finds no git repository at .*plain/);
   });
 
   test('is behind a port where nobody listens', async () => {

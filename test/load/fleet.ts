@@ -42,7 +42,11 @@ export async function startFleet(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<Fleet> {
-  const up = await startUp(args, env);
+  const nodeOptions = process.env['GANTRY_BENCH_NODE_OPTIONS'];
+  const up = await startUp(args, {
+    ...env,
+    ...(nodeOptions === undefined ? {} : { NODE_OPTIONS: nodeOptions }),
+  });
   const api = connect(resolveConnection({}, up.env));
   const tree = await makeTree({ 'README.md': 'a small tree\n' });
   const signal = new AbortController().signal;

@@ -95,13 +95,12 @@ async function run(flags: StorageFlags): Promise<void> {
   }).catch((error: unknown) => {
     throw new CliError(exitCodes.refused, `the storage cannot start: ${messageOf(error)}`, { cause: error });
   });
-  log.info({ listen: `${listen.host}:${storage.port}`, data: flags.data }, 'storage listens');
   await untilInterrupted(
     (signal) =>
       new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true })),
   );
-  log.info({}, 'storage stops');
   await storage.close();
+  log.info('storage has stopped');
 }
 
 async function keysOf(
