@@ -21,6 +21,8 @@ passed=0 failed=0
 work=$(mktemp -d "${TMPDIR:-/tmp}/gantry-tests-XXXXXX")
 export TMPDIR=$work/tmp
 mkdir -p "$TMPDIR"
+# Tests also run programs as other users.
+chmod 0755 "$work"; chmod 1777 "$TMPDIR"
 started_docker="" started_rgw=""
 
 finish() {
@@ -65,15 +67,19 @@ run_vitest() { # run_vitest PROJECT [FILTER...]
   passed=$((passed + ${counts% *})); failed=$((failed + ${counts#* }))
 }
 
-# What is left behind: containers and networks of agents, processes whose files lie in our temporary directory.
+# Ids of containers and networks of agents. A running installation of this machine's user has some too.
+of_agents() {
+  docker ps -aq --no-trunc --filter label=gantry.agent
+  docker network ls -q --no-trunc --filter label=gantry.agent
+}
+
+# What is left behind: containers and networks that were not there before, processes whose files lie in our temporary directory.
 leftovers() {
-  local found=0
+  local found=0 id
   if docker_answers; then
-    local containers networks
-    containers=$(docker ps -aq --filter label=gantry.agent | wc -l)
-    networks=$(docker network ls -q --filter label=gantry.agent | wc -l)
-    [ "$containers" = 0 ] || { echo "$containers containers"; docker ps -a --filter label=gantry.agent; found=1; }
-    [ "$networks" = 0 ] || { echo "$networks networks"; docker network ls --filter label=gantry.agent; found=1; }
+    for id in $(of_agents); do
+      grep -qx "$id" "$work/before" || { echo "container or network $id"; found=1; }
+    done
   fi
   local pid
   for pid in $(pgrep -f -- "$TMPDIR" || true); do
@@ -112,6 +118,7 @@ if [ -z "$only" ] || [ "$only" != static ] && [ "$only" != unit ]; then
     docker_ready && [ -s "$work/dockerd.pid" ] && started_docker=1
     docker_answers || die "no Docker daemon answers and none could be started"
   fi
+  of_agents >"$work/before"
   if [ "$only" != quickstart ]; then
     started_rgw=1
     rgw=$(test/support/ceph-rgw.sh up "$work/rgw")

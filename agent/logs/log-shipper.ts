@@ -25,6 +25,8 @@ const collectMs = 100;
 /** While collecting: how often to look whether a whole chunk is there. */
 const pollMs = 10;
 
+const waitedEnough = new Error('something else came first');
+
 /** The spool of a step, as `StepLog` offers it. */
 export interface LogSource {
   available(): Promise<number>;
@@ -56,6 +58,36 @@ export interface ShippedLog {
   readonly sha256: Sha256;
 }
 
+/**
+ * Buffers of a flood, used again: their bytes are nothing to V8's heap, which would collect it whole for every 32 MB of
+ * new ones. The session may hold on to a chunk until its bytes are acknowledged.
+ */
+class ReadBuffers {
+  readonly #free: Buffer[] = [];
+  #lent: { readonly buffer: Buffer; readonly end: number }[] = [];
+
+  take(): Buffer {
+    return this.#free.pop() ?? Buffer.allocUnsafeSlow(readBytes);
+  }
+
+  /** The buffer holds bytes up to `end`. */
+  lent(buffer: Buffer, end: number): void {
+    this.#lent.push({ buffer, end });
+  }
+
+  acknowledged(offset: number): void {
+    for (let first = this.#lent[0]; first !== undefined && first.end <= offset; first = this.#lent[0]) {
+      this.#free.push(first.buffer);
+      this.#lent.shift();
+    }
+  }
+
+  /** A link that broke keeps what it had: nothing says when it lets go. */
+  forget(): void {
+    this.#lent = [];
+  }
+}
+
 export class LogShipper {
   readonly #options: ShipperOptions;
   readonly #stop = new AbortController();
@@ -69,6 +101,7 @@ export class LogShipper {
   #announced: number;
   /** The log's exact length, once its step has ended. */
   #end: number | undefined;
+  readonly #buffers = new ReadBuffers();
   /** What was read last; a file of a log never changes where it was read. */
   #read: { readonly offset: number; readonly bytes: Buffer } = { offset: 0, bytes: Buffer.alloc(0) };
   /** Counts links: what was read for a former one is not sent on the next. */
@@ -98,6 +131,7 @@ export class LogShipper {
     if (offset <= this.#acknowledged) return;
     this.#acknowledged = offset;
     this.#position = Math.max(this.#position, offset);
+    this.#buffers.acknowledged(offset);
     this.#options.onAcknowledged(offset);
     this.#rouse();
   }
@@ -105,6 +139,7 @@ export class LogShipper {
   /** The link is new: what was sent and not acknowledged may be lost, and goes again. */
   linkUp(): void {
     this.#link += 1;
+    this.#buffers.forget();
     this.#position = this.#acknowledged;
     this.#rouse();
   }
@@ -192,9 +227,10 @@ export class LogShipper {
   }
 
   async #readAhead(offset: number, available: number): Promise<Buffer> {
-    // Never written to again once its chunks are with the session, so a new one each time.
-    const buffer = Buffer.allocUnsafeSlow(Math.min(readBytes, available - offset));
+    const want = Math.min(readBytes, available - offset);
+    const buffer = want < readBytes ? Buffer.allocUnsafeSlow(want) : this.#buffers.take();
     const got = await this.#options.source.read(offset, buffer);
+    if (want === readBytes) this.#buffers.lent(buffer, offset + got);
     this.#read = { offset, bytes: buffer.subarray(0, got) };
     return buffer.subarray(0, Math.min(got, chunkBytes));
   }
@@ -232,7 +268,8 @@ export class LogShipper {
     try {
       await Promise.race([...promises, waiting]);
     } finally {
-      over.abort();
+      // With a reason at hand: the default one is an exception with a stack, made anew thousands of times in a flood.
+      over.abort(waitedEnough);
     }
   }
 

@@ -70,7 +70,7 @@ async function* followAttempt(
   const over = new AbortController();
   const following = AbortSignal.any([signal, over.signal]);
   let end: AttemptEnd | undefined;
-  let failure: unknown;
+  const failures: Error[] = [];
   let isWaiting = true;
   let quiet: NodeJS.Timeout | undefined;
   const restIsElsewhere = (): void => {
@@ -86,7 +86,7 @@ async function* followAttempt(
     if (!concerns(event, ref.stage)) return;
     if (event.kind === 'AttemptReported' && event.report.kind !== 'AttemptFinished') return;
     look().catch((error: unknown) => {
-      failure ??= error;
+      failures.push(error instanceof Error ? error : new Error('a look failed', { cause: error }));
       over.abort();
     });
   });
@@ -112,6 +112,7 @@ async function* followAttempt(
     clearTimeout(quiet);
     over.abort();
   }
+  const [failure] = failures;
   if (failure !== undefined) throw failure;
   if (signal.aborted) return false;
   const found = await find(services, what);
@@ -122,8 +123,7 @@ async function* followAttempt(
   return found.end?.kind !== 'finished';
 }
 
-const concerns = (event: Event, stage: number): boolean =>
-  !('stage' in event) || event.stage === undefined || event.stage === stage;
+const concerns = (event: Event, stage: number): boolean => !('stage' in event) || event.stage === stage;
 
 /** The attempt to follow next, once there is one; undefined when none can come any more. */
 async function nextAttempt(

@@ -74,7 +74,7 @@ export async function* watchRun(
   /** What is there at the start; then what comes, which the queue holds for a reader that is slower. */
   const first: Watched[] = [];
   let queue: Watched[] = [];
-  let isTooSlow = false;
+  const late = { isTooSlow: false };
   let wake: () => void = () => undefined;
   const stops: (() => void)[] = [];
   const stop = (): void => {
@@ -82,7 +82,7 @@ export async function* watchRun(
   };
   const push = (watched: Watched): void => {
     if (queue.length >= maxQueued) {
-      isTooSlow = true;
+      late.isTooSlow = true;
       queue = [];
       stop();
     } else queue.push(watched);
@@ -131,12 +131,12 @@ export async function* watchRun(
         yield watched;
         if (watched.change.kind === 'run' && watched.change.status !== 'running') return;
       }
-      if (isTooSlow) {
+      if (late.isTooSlow) {
         throw new ApiError('unavailable', 'this watcher is too slow: watch again from the last sequence');
       }
       await new Promise<void>((resolve) => {
         wake = resolve;
-        if (queue.length > 0 || isTooSlow || signal.aborted) resolve();
+        if (queue.length > 0 || late.isTooSlow || signal.aborted) resolve();
       });
     }
   } finally {

@@ -88,7 +88,7 @@ function stageLines(stage: StageView, options: TextOptions, paint: Colors): stri
     );
   }
   for (const step of stage.steps) {
-    if (step.status === 'pending') continue;
+    if (step.status === 'pending' || step.status === 'skipped') continue;
     const stepTime = step.startedAt === null ? '' : `  ${between(step.startedAt, step.finishedAt, options)}`;
     const code = step.exitCode === null || step.exitCode === 0 ? '' : `  exit code ${step.exitCode}`;
     lines.push(

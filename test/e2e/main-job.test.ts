@@ -151,6 +151,12 @@ stages:
       hash.update(chunk as Buffer);
     expect(hash.digest('hex')).toBe(sum);
     expect((await stat(found.get('tool') ?? '')).mode & 0o777).toBe(0o755);
+    for (const agent of (await up.daemons()).filter((one) => one.name.startsWith('agent'))) {
+      const status = await readFile(`/proc/${agent.pid}/status`, 'utf8');
+      const peakKb = Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1]);
+      console.info(`${agent.name}: peak resident set ${Math.round(peakKb / 1024)} MiB`);
+      expect(peakKb, `${agent.name}: peak resident set`).toBeLessThan(150 * 1024);
+    }
     for (const n of [0, 1, 2499, 4999]) {
       expect(await readFile(found.get(`${n}.txt`) ?? '', 'utf8')).toBe(`file ${n}\n`);
     }

@@ -34,9 +34,9 @@ async function blocksOfReadme(): Promise<readonly Block[]> {
 }
 
 /** What a daemon says when it is ready. */
-function readyWords(script: string): string {
+function readyWords(script: string): string | RegExp {
   if (script.includes('nats-server -c')) return 'Server is ready';
-  if (script.includes('gantry storage')) return 'storage listens';
+  if (script.includes('gantry storage')) return /storage (?:listens|is ready)/;
   if (script.includes('gantry-agent')) return 'agent ready';
   return '"ready"';
 }

@@ -21,6 +21,7 @@ export async function measureCore(options: {
     String(waiting),
   ]);
   const values = stdout
+    .trim()
     .split('\n')
     .map((line) => /^(.*?) {2,}(.*)$/.exec(line.padEnd(66)))
     .filter((found) => found !== null);

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { docker, inParallel } from './baseline.js';
+import { cpuBetween, cpuSeconds } from './cpu.js';
 import { startFleet } from './fleet.js';
 import { timed, times, type Report } from './measure.js';
 
@@ -24,7 +25,9 @@ export async function measureThroughput(options: {
     const pipeline = (count: number): string =>
       `image: ${image}\nstages:\n${Array.from({ length: count }, (_, n) => `  s${n}: { steps: ['true'] }\n`).join('')}`;
     await fleet.run(pipeline(agents * slots));
+    const before = await cpuSeconds(await fleet.up.daemons());
     const { sentAt, endedAt } = await fleet.run(pipeline(stages));
+    const after = await cpuSeconds(await fleet.up.daemons());
     const ours = stages / ((endedAt - sentAt) / 1000);
     const bareTask = (): Promise<unknown> =>
       executor === 'docker' ? docker('run', '--rm', image, 'true') : execute('sh', ['-c', 'true']);
@@ -34,6 +37,13 @@ export async function measureThroughput(options: {
       measured: `${ours.toFixed(1)} /s`,
       baseline: `${executor === 'docker' ? 'docker run --rm' : 'sh -c'}, ${agents * slots} at once ${bare.toFixed(1)} /s`,
       ratio: `${times(ours / bare)} its rate`,
+      target: '',
+    });
+    report.add({
+      what: '… CPU time of each daemon for one of these stages',
+      measured: cpuBetween(before, after, stages),
+      baseline: '',
+      ratio: '',
       target: '',
     });
   } finally {

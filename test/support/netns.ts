@@ -28,7 +28,7 @@ export interface Running {
   /** What it printed until now, both streams. */
   said(): string;
   /** Waits until it has printed this; throws what it printed when it ended instead. */
-  says(text: string, withinMs?: number): Promise<void>;
+  says(text: string | RegExp, withinMs?: number): Promise<void>;
   /** To the whole group of processes. */
   signal(signal: NodeJS.Signals): void;
   readonly ended: Promise<number>;
@@ -159,16 +159,16 @@ function machineIn(at: {
         says: async (text, withinMs = 30_000) => {
           try {
             await eventually(
-              `${name} says ${text}`,
+              `${name} says ${String(text)}`,
               () => {
-                if (said.includes(text)) return true;
+                if (typeof text === 'string' ? said.includes(text) : text.test(said)) return true;
                 if (isOver()) throw new Error('it ended');
                 return false;
               },
               withinMs,
             );
           } catch (cause) {
-            throw new Error(`${name}: ${script}\ndid not say ${JSON.stringify(text)}; it said:\n${said}`, {
+            throw new Error(`${name}: ${script}\ndid not say ${String(text)}; it said:\n${said}`, {
               cause,
             });
           }

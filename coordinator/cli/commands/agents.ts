@@ -123,8 +123,11 @@ function trustFlags(flags: ClientFlags, coordinator: string): string {
 export function agentTable(agents: readonly AgentView[], color: boolean): string[] {
   const paint = colors(color);
   const now = Date.now();
-  return table(
-    agents.map((agent) => [
+  if (agents.length === 0) return [];
+  const head = ['NAME', 'ID', 'STATUS', 'RUNS', 'SEEN', 'LABELS', ''].map((word) => paint.dim(word));
+  return table([
+    head,
+    ...agents.map((agent) => [
       paint.bold(printable(agent.name)),
       agent.id.slice(0, 8),
       agent.status === 'idle' || agent.status === 'busy'
@@ -135,5 +138,5 @@ export function agentTable(agents: readonly AgentView[], color: boolean): string
       printable(agent.labels.join(' ')),
       printable(agent.reason ?? agent.running.join(', ')),
     ]),
-  );
+  ]);
 }

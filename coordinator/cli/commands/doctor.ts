@@ -16,7 +16,7 @@ import {
   checkLimits,
   checkNats,
   checkNode,
-  checkPorts,
+  checkUp,
 } from '../doctor/checks.js';
 import { failure, ok, warning, type Check } from '../doctor/check.js';
 
@@ -49,7 +49,7 @@ export function configure(command: Command): void {
         docker,
         ...(docker.level === 'error' ? [] : [checkIsolation()]),
         await checkDisk(data),
-        await checkPorts(data),
+        await checkUp(data),
         checkLimits(),
         ...(await checkCoordinator(flags)),
       ];

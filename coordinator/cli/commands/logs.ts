@@ -92,6 +92,7 @@ async function logs(
         : textSink(output, { oneStep: step !== undefined });
   const reader = createLogReader({ fromStart: tailBytes === 0 });
   let missing = 0;
+  let some = false;
   const request = {
     run: selector,
     stage: stage ?? '',
@@ -103,6 +104,7 @@ async function logs(
   };
   for await (const message of api.logs(request, signal)) {
     for (const read of reader.take(pieceFromWire(message))) {
+      some = true;
       if (read.kind === 'bytes') await sink.bytes(read.piece);
       else {
         missing += 1;
@@ -115,6 +117,8 @@ async function logs(
     throw flags.follow === true
       ? interrupted(selector.run ?? '')
       : new CliError(exitCodes.interrupted, 'interrupted');
+  if (!some && flags.raw !== true && !output.json)
+    output.note('nothing was written yet; --follow waits for it');
   if (missing > 0 && flags.raw === true) {
     throw new CliError(exitCodes.notFound, 'the log is not complete: what is missing is said above');
   }

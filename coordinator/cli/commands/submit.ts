@@ -155,7 +155,19 @@ async function send(
 ): Promise<ExitCode> {
   // The server reads the pipeline of a remote commit first, which takes as long as a fetch does.
   const timeoutMs = request.git === undefined ? 20_000 : 120_000;
-  const answer = await askAgain(() => api.submit(request, { timeoutMs }), { output, signal });
+  const answer = await askAgain(() => api.submit(request, { timeoutMs }), { output, signal }).catch(
+    (error: unknown) => {
+      if (!signal.aborted) throw error;
+      throw new CliError(
+        exitCodes.interrupted,
+        'interrupted before the coordinator answered: it may have accepted the run',
+        {
+          remedies: [`see: gantry show ${request.run ?? ''}`],
+          cause: error,
+        },
+      );
+    },
+  );
   const run = answer.run ?? '';
   for (const warning of answer.warnings ?? []) output.note(`warning: ${printable(warning)}`);
   if (output.json) output.data({ run });

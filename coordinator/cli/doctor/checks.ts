@@ -113,10 +113,28 @@ export async function checkDisk(data: DataDir): Promise<Check> {
   }
 }
 
-export async function checkPorts(data: DataDir): Promise<Check> {
+/** What `up` keeps running on this machine, or whether its usual ports are free for it. */
+export async function checkUp(data: DataDir): Promise<Check> {
   const file = readUpFile(data.upFile);
-  if (file !== undefined && file.daemons.some(isAlive)) {
-    return ok('ports', `\`gantry up\` runs on ${Object.values(file.ports).join(', ')}`);
+  const { supervisor, daemons } = file ?? { supervisor: null, daemons: [] };
+  if (file !== undefined && supervisor !== null && isAlive(supervisor)) {
+    const dead = daemons.filter((daemon) => !isAlive(daemon)).map((daemon) => daemon.name);
+    const ports = Object.values(file.ports).join(', ');
+    return dead.length === 0
+      ? ok('up', `runs ${daemons.map((daemon) => daemon.name).join(', ')} on ports ${ports}`)
+      : warning(
+          'up',
+          `not running now: ${dead.join(', ')}`,
+          `it starts them again; their logs are in ${data.logs}`,
+        );
+  }
+  const left = daemons.filter(isAlive).map((daemon) => daemon.name);
+  if (left.length > 0) {
+    return warning(
+      'up',
+      `was killed and left ${left.join(', ')} running`,
+      '`gantry up` adopts them, `gantry down` stops them',
+    );
   }
   const taken: string[] = [];
   for (const name of ['grpc', 'http', 'nats', 's3'] as const) {

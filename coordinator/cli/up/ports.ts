@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { CliError } from '../cli-error.js';
 import { exitCodes } from '../exit-codes.js';
@@ -16,18 +17,25 @@ export function isFree(host: string, port: number): Promise<boolean> {
   });
 }
 
-export function anyFree(host: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen({ host, port: 0, exclusive: true }, () => {
-      const address = server.address();
-      server.close(() => {
-        if (typeof address === 'object' && address !== null) resolve(address.port);
-        else reject(new Error('the system gave no port'));
-      });
-    });
-  });
+/**
+ * Below the range from which systems give ports to outgoing connections (32768 on Linux, 49152 elsewhere): a daemon that
+ * is started again must not find its port lent out. By chance and not in order, so that two that start at once differ.
+ */
+const firstFree = 10_000;
+const lastFree = 32_767;
+
+export async function anyFree(host: string): Promise<number> {
+  for (let tries = 0; tries < 200; tries += 1) {
+    const port = randomInt(firstFree, lastFree + 1);
+    if (await isFree(host, port)) return port;
+  }
+  throw new CliError(
+    exitCodes.refused,
+    `no free port was found on ${host} between ${firstFree} and ${lastFree}`,
+    {
+      remedies: [`check that ${host} is an address of this machine: ip address`],
+    },
+  );
 }
 
 /**

@@ -161,6 +161,9 @@ describe('log files', () => {
     appendFileSync(file, '\nlast\n');
     expect(lastLines(dir, 'x')).toEqual(['new line', 'last']);
     expect(lastLines(dir, 'none')).toEqual([]);
+    const fatal = { level: 60, msg: 'the coordinator ends', err: { type: 'Error', message: 'no bucket' } };
+    appendFileSync(file, `${JSON.stringify(fatal)}\n`);
+    expect(lastLines(dir, 'x', 1)).toEqual(['the coordinator ends: no bucket']);
   });
 });
 
