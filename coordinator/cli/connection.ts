@@ -1,5 +1,6 @@
 /** Which coordinator a command talks to, and as whom. Flags > `GANTRY_*` > current context > 127.0.0.1:7420. */
 import { readFileSync } from 'node:fs';
+import { isLoopback } from '../config.js';
 import { CliError, messageOf } from './cli-error.js';
 import { contextsFile, readContexts, type Context } from './context.js';
 import { exitCodes } from './exit-codes.js';
@@ -18,7 +19,7 @@ export interface Connection {
   /** `host:port`. */
   readonly address: string;
   readonly token: string;
-  /** Absent: plain text, which only loopback addresses may have without `--insecure` on the coordinator's side. */
+  /** Absent: plain text, for loopback, a context that says so, or an address written `http://…`: a token would cross the network readable by all. */
   readonly tls?: { readonly ca?: string };
   /** For messages: where address and token come from. */
   readonly from: string;
@@ -40,7 +41,8 @@ export function resolveConnection(flags: ConnectionFlags, env: Env): Connection 
   const token = flags.token ?? env['GANTRY_TOKEN'] ?? '';
   const caFile = flags.ca ?? env['GANTRY_CA'] ?? '';
   const ca = caFile === '' ? own?.ca : readCa(caFile);
-  const tls = ca !== undefined || own?.tls === true || address.tls;
+  const tls =
+    ca !== undefined || own?.tls === true || (address.tls ?? (own === undefined && !address.loopback));
   return {
     address: address.hostPort,
     token: token === '' ? (own?.token ?? '') : token,
@@ -71,8 +73,15 @@ function from(flags: ConnectionFlags, env: Env, context: Context | undefined): s
   return context === undefined ? 'the default address' : 'the current context';
 }
 
-/** `host`, `host:port`, `[v6]:port`, or the same behind `http://` or `https://` (TLS). */
-export function parseAddress(text: string): { readonly hostPort: string; readonly tls: boolean } {
+export interface CoordinatorAddress {
+  readonly hostPort: string;
+  readonly loopback: boolean;
+  /** As the scheme says; undefined without one. */
+  readonly tls: boolean | undefined;
+}
+
+/** `host`, `host:port`, `[v6]:port`, or the same behind `http://` (plain text) or `https://` (TLS). */
+export function parseAddress(text: string): CoordinatorAddress {
   const match = /^(?:(https?):\/\/)?(\[[0-9a-f:.]+\]|[^:/\s[\]]+)(?::(\d{1,5}))?\/?$/i.exec(text.trim());
   const [, scheme, host, port = '7420'] = match ?? [];
   if (host === undefined || Number(port) < 1 || Number(port) > 65_535) {
@@ -80,7 +89,11 @@ export function parseAddress(text: string): { readonly hostPort: string; readonl
       remedies: ['write it as HOST:PORT, for example 127.0.0.1:7420'],
     });
   }
-  return { hostPort: `${host}:${port}`, tls: scheme?.toLowerCase() === 'https' };
+  return {
+    hostPort: `${host}:${port}`,
+    loopback: isLoopback(host.replace(/^\[|\]$/g, '')),
+    tls: scheme === undefined ? undefined : scheme.toLowerCase() === 'https',
+  };
 }
 
 function readCa(file: string): string {

@@ -212,6 +212,7 @@ describe('the section of the README', () => {
         .replace(/--tls-cert \S+ --tls-key \S+(?: --tls-ca \S+)?/, '--insecure')
         .replace(/--ca \S+/, '--insecure')
         .replace(/ GANTRY_CA=\S+/, '')
+        .replace('GANTRY_COORDINATOR=', 'GANTRY_COORDINATOR=http://')
         .replaceAll('tls://', 'nats://')
         .replaceAll('https://', 'http://')
         .replaceAll(' 10.0.0.1:gantry.pem', '');

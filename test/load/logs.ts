@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { spawn } from 'node:child_process';
 import { cleanEnv, gantryMain } from '../support/installation.js';
 import { docker, outputOf } from './baseline.js';
-import { cpuBetween, cpuSeconds } from './cpu.js';
+import { cpuBetween, cpuTimes } from './cpu.js';
 import { untilEnd, type Fleet } from './fleet.js';
 import { median, ms, quantile, Samples, times, type Report } from './measure.js';
 
@@ -28,7 +28,7 @@ export async function measureFlood({ fleet, image, rounds, report }: Options): P
   const sha256 = expected.digest('hex');
   const samples = new Samples();
   let exact = 0;
-  const before = await cpuSeconds(await fleet.up.daemons());
+  const before = await cpuTimes(await fleet.up.daemons());
   for (let round = 0; round < rounds; round += 1) {
     // The start of a container is not the log's: it is measured beside it and taken off.
     await samples.time('start', () => docker('run', '--rm', image, 'true'));
@@ -49,7 +49,7 @@ export async function measureFlood({ fleet, image, rounds, report }: Options): P
     samples.add('watched', watched.at - stepAt);
     samples.add('ended', endedAt - stepAt);
   }
-  const after = await cpuSeconds(await fleet.up.daemons());
+  const after = await cpuTimes(await fleet.up.daemons());
   const bare = samples.p50('bare') - samples.p50('start');
   const rate = (time: number): string => `${(bytes / 1e3 / time).toFixed(0)} MB/s`;
   const row = (what: string, name: string): void =>

@@ -1,7 +1,7 @@
 /** Whole stages of one step and of fifty, beside `docker run` and `docker exec` of the same command. */
 import type { Fleet } from './fleet.js';
 import { docker } from './baseline.js';
-import { cpuBetween, cpuSeconds } from './cpu.js';
+import { cpuBetween, cpuTimes } from './cpu.js';
 import { ms, Samples, times, type Report } from './measure.js';
 
 const steps = 50;
@@ -16,7 +16,7 @@ export async function measureStages(options: {
   const samples = new Samples();
   const pipeline = (count: number): string =>
     `image: ${image}\nstages:\n  only:\n    steps: [${Array.from({ length: count }, () => "'true'").join(', ')}]\n`;
-  const before = await cpuSeconds(await fleet.up.daemons());
+  const before = await cpuTimes(await fleet.up.daemons());
   const name = `gantry-bench-${process.pid}`;
   await docker('run', '-d', '--rm', '--name', name, image, 'sleep', '100000');
   try {
@@ -47,7 +47,7 @@ export async function measureStages(options: {
   });
   report.add({
     what: `… CPU time of each daemon for a stage of one step and one of ${steps}`,
-    measured: cpuBetween(before, await cpuSeconds(await fleet.up.daemons()), rounds),
+    measured: cpuBetween(before, await cpuTimes(await fleet.up.daemons()), rounds),
     baseline: '',
     ratio: '',
     target: '',

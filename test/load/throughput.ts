@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { docker, inParallel } from './baseline.js';
-import { cpuBetween, cpuSeconds } from './cpu.js';
+import { cpuBetween, cpuTimes } from './cpu.js';
 import { startFleet } from './fleet.js';
 import { timed, times, type Report } from './measure.js';
 
@@ -25,9 +25,9 @@ export async function measureThroughput(options: {
     const pipeline = (count: number): string =>
       `image: ${image}\nstages:\n${Array.from({ length: count }, (_, n) => `  s${n}: { steps: ['true'] }\n`).join('')}`;
     await fleet.run(pipeline(agents * slots));
-    const before = await cpuSeconds(await fleet.up.daemons());
+    const before = await cpuTimes(await fleet.up.daemons());
     const { sentAt, endedAt } = await fleet.run(pipeline(stages));
-    const after = await cpuSeconds(await fleet.up.daemons());
+    const after = await cpuTimes(await fleet.up.daemons());
     const ours = stages / ((endedAt - sentAt) / 1000);
     const bareTask = (): Promise<unknown> =>
       executor === 'docker' ? docker('run', '--rm', image, 'true') : execute('sh', ['-c', 'true']);

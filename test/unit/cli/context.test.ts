@@ -88,6 +88,7 @@ describe('whom a command talks to', () => {
       address: 'evil:7420',
       token: '',
       from: '--coordinator',
+      tls: {},
     });
     expect(resolveConnection({ coordinator: 'one' }, env())).toMatchObject({
       token: 'T1',
@@ -96,12 +97,19 @@ describe('whom a command talks to', () => {
   });
 
   it.each([
-    ['host', 'host:7420', false],
-    ['host:1', 'host:1', false],
-    ['https://host:2/', 'host:2', true],
-    ['[::1]:3', '[::1]:3', false],
-  ])('reads the address %s', (text, hostPort, tls) => {
-    expect(parseAddress(text)).toEqual({ hostPort, tls });
+    ['host', 'host:7420', undefined, false],
+    ['127.0.0.1:1', '127.0.0.1:1', undefined, true],
+    ['http://host:2', 'host:2', false, false],
+    ['https://host:2/', 'host:2', true, false],
+    ['[::1]:3', '[::1]:3', undefined, true],
+  ])('reads the address %s', (text, hostPort, tls, loopback) => {
+    expect(parseAddress(text)).toEqual({ hostPort, tls, loopback });
+  });
+
+  it('is plain text off loopback only where somebody says so', () => {
+    expect(resolveConnection({ coordinator: 'ci.example.org' }, env()).tls).toEqual({});
+    expect(resolveConnection({ coordinator: 'http://ci.example.org' }, env()).tls).toBeUndefined();
+    expect(resolveConnection({ coordinator: '127.0.0.1:1' }, env()).tls).toBeUndefined();
   });
 
   it.each(['', 'a:b', 'h:0', 'h:70000', '::1', 'ftp://h:1', 'a b:1'])('refuses the address %j', (text) => {
