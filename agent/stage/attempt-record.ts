@@ -124,7 +124,9 @@ export class AttemptRecord {
         try {
           await writeAll(this.#file, text, this.#bytes);
         } catch (error) {
-          // A part of a line may be there: the next write goes over it, and a load cuts it.
+          // A line must not be missing among later ones: these come first when the next one is appended. What was
+          // written of them is overwritten then, and cut by a load.
+          this.#waiting = [...lines, ...this.#waiting];
           await this.#file.truncate(this.#bytes).catch(() => undefined);
           throw error;
         }

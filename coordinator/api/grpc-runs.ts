@@ -154,11 +154,15 @@ export function grpcRuns(services: Services): RunsHandlers {
     DrainAgent: unary(log, async (request, metadata) => {
       const { name } = await user(metadata);
       const wanted = request.agent ?? '';
-      const agent = await services.coordinator.read(({ state }) =>
-        [...state.agents.values()].find((one) => one.agent === wanted || one.name === wanted),
+      const [agent, ...others] = await services.coordinator.read(({ state }) =>
+        [...state.agents.values()].filter((one) => one.agent === wanted || one.name === wanted),
       );
       if (agent === undefined) {
         throw new ApiError('not-found', `there is no agent ${wanted}: see gantry agents ls`);
+      }
+      if (others.length > 0) {
+        const ids = [agent, ...others].map((one) => one.agent).join(', ');
+        throw new ApiError('invalid', `several agents are called ${wanted}: give the id of one of ${ids}`);
       }
       await services.coordinator.perform({
         kind: 'DrainAgent',

@@ -1,4 +1,5 @@
 /** What agents say while something takes long: the last note of each stage, shown live and never kept. */
+import { Listeners } from '../../shared/async/listeners.js';
 import { attemptKey, type AttemptRef, type RunId } from '../../shared/model/ids.js';
 
 export interface ProgressNote {
@@ -12,13 +13,13 @@ export type ProgressListener = (note: ProgressNote) => void;
 
 export class ProgressBoard {
   readonly #notes = new Map<RunId, Map<number, ProgressNote>>();
-  readonly #listeners = new Map<RunId, Set<ProgressListener>>();
+  readonly #listeners = new Listeners<RunId, ProgressNote>();
 
   put(note: ProgressNote): void {
     const notes = this.#notes.get(note.ref.run) ?? new Map<number, ProgressNote>();
     notes.set(note.ref.stage, note);
     this.#notes.set(note.ref.run, notes);
-    for (const listener of this.#listeners.get(note.ref.run) ?? []) listener(note);
+    this.#listeners.tell(note.ref.run, note);
   }
 
   /** The latest note of an attempt, for `why`. */
@@ -28,13 +29,7 @@ export class ProgressBoard {
   }
 
   listen(run: RunId, listener: ProgressListener): () => void {
-    const listeners = this.#listeners.get(run) ?? new Set();
-    listeners.add(listener);
-    this.#listeners.set(run, listeners);
-    return () => {
-      listeners.delete(listener);
-      if (listeners.size === 0) this.#listeners.delete(run);
-    };
+    return this.#listeners.add(run, listener);
   }
 
   forget(run: RunId): void {

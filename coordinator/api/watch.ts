@@ -205,7 +205,14 @@ class Names {
         this.#agents.set(`${event.stage}/${event.attempt}`, this.#agentName(event.agent));
         return [this.#attempt(event, 'leased', '')];
       case 'LeaseReturned':
-        return [this.#attempt(event, 'returned', event.reason)];
+        return [
+          {
+            kind: 'progress',
+            stage: event.stage,
+            title: this.title(event.stage),
+            activity: `${this.#agents.get(`${event.stage}/${event.attempt}`) ?? 'the agent'} did not take it: ${event.reason}`,
+          },
+        ];
       case 'AttemptLost':
         return [this.#attempt(event, 'lost', describeFailure(event.failure), event.failure)];
       case 'AttemptReported':

@@ -1,4 +1,5 @@
 /** The events of every run that is in the state: for watchers, and for the record. Filled from committed entries. */
+import { Listeners } from '../../shared/async/listeners.js';
 import type { Entry, Event } from '../../shared/model/event.js';
 import type { AgentId, RunId } from '../../shared/model/ids.js';
 import type { RunEvent } from './record.js';
@@ -7,7 +8,7 @@ export type RunListener = (event: RunEvent) => void;
 
 export class RunEvents {
   readonly #events = new Map<RunId, RunEvent[]>();
-  readonly #listeners = new Map<RunId, Set<RunListener>>();
+  readonly #listeners = new Listeners<RunId, RunEvent>();
   readonly #agents = new Map<AgentId, string>();
 
   /** Takes every entry in order, replayed ones too. */
@@ -20,7 +21,7 @@ export class RunEvents {
       const seen: RunEvent = { sequence, at: entry.at, event };
       if (event.kind === 'RunAccepted') this.#events.set(run, [seen]);
       else this.#events.get(run)?.push(seen);
-      for (const listener of this.#listeners.get(run) ?? []) listener(seen);
+      this.#listeners.tell(run, seen);
       if (event.kind === 'RunRecorded') this.#events.delete(run);
     }
   }
@@ -36,13 +37,7 @@ export class RunEvents {
 
   /** Calls back for every later event of the run, until the returned function is called. */
   listen(run: RunId, listener: RunListener): () => void {
-    const listeners = this.#listeners.get(run) ?? new Set();
-    listeners.add(listener);
-    this.#listeners.set(run, listeners);
-    return () => {
-      listeners.delete(listener);
-      if (listeners.size === 0) this.#listeners.delete(run);
-    };
+    return this.#listeners.add(run, listener);
   }
 }
 

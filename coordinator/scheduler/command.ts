@@ -1,8 +1,8 @@
 /** What comes in from outside, what is answered, and what the loop is told to do. All of it is data. */
 import type { AssignAnswer, Heartbeat } from '../../shared/model/agent.js';
-import type { Event, Report, StageOutline } from '../../shared/model/event.js';
+import type { AgentRegistration, Event, Report, StageOutline } from '../../shared/model/event.js';
 import type { AgentId, AttemptRef, InstanceId, RunId, Sha256, Token } from '../../shared/model/ids.js';
-import type { RunFacts, Trust } from '../../shared/model/pipeline.js';
+import type { RunFacts } from '../../shared/model/pipeline.js';
 
 export type Command =
   | {
@@ -14,19 +14,7 @@ export type Command =
       readonly retryOf?: RunId;
     }
   | { readonly kind: 'Cancel'; readonly run: RunId; readonly stage?: number; readonly by: string }
-  | {
-      readonly kind: 'RegisterAgent';
-      readonly agent: AgentId;
-      readonly name: string;
-      readonly instance: InstanceId;
-      readonly labels: readonly string[];
-      readonly slots: number;
-      readonly projects: readonly string[];
-      readonly trust: readonly Trust[];
-      readonly keyHash: Sha256;
-      readonly version: string;
-      readonly joinedBy: string;
-    }
+  | ({ readonly kind: 'RegisterAgent' } & AgentRegistration)
   | { readonly kind: 'DrainAgent'; readonly agent: AgentId; readonly draining: boolean; readonly by: string }
   /** A numbered report of an attempt, from the agent that holds it. `at`: see `AttemptReported`. */
   | {

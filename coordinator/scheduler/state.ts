@@ -9,10 +9,10 @@
  *              │                         └── lost or ours: retry ┘  └─ a report revives      ▼
  *              └────────────────────────────── StageEnded ──────────── a lost attempt ───► ended
  */
-import type { Trust, RunFacts } from '../../shared/model/pipeline.js';
-import type { LogDigest, StageOutline } from '../../shared/model/event.js';
+import type { RunFacts } from '../../shared/model/pipeline.js';
+import type { AgentRegistration, LogDigest, StageOutline } from '../../shared/model/event.js';
 import type { Failure } from '../../shared/model/failure.js';
-import type { AgentId, InstanceId, ProjectId, RunId, Sha256, Token } from '../../shared/model/ids.js';
+import type { AgentId, ProjectId, RunId, Sha256, Token } from '../../shared/model/ids.js';
 
 export interface StepState {
   readonly number: number;
@@ -117,20 +117,7 @@ export interface RunState {
   ended: { readonly status: 'succeeded' | 'failed' | 'canceled'; readonly at: number } | undefined;
 }
 
-export interface AgentState {
-  readonly agent: AgentId;
-  readonly name: string;
-  /** The newest registration owns the id; messages of other instances are refused. */
-  readonly instance: InstanceId;
-  /** Sorted. */
-  readonly labels: readonly string[];
-  readonly slots: number;
-  /** Projects it may serve; empty: all. */
-  readonly projects: readonly string[];
-  readonly trust: readonly Trust[];
-  readonly keyHash: Sha256;
-  readonly version: string;
-  readonly joinedBy: string;
+export interface AgentState extends AgentRegistration {
   readonly registeredAt: number;
   readonly draining: boolean;
   /** Attempts leased to it that have not ended; never more than its slots when they were leased. */

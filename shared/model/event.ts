@@ -25,6 +25,25 @@ export interface StageOutline {
   readonly image?: string;
 }
 
+/** An agent as it was registered: by whoever had its join token, or by itself with its key. */
+export interface AgentRegistration {
+  readonly agent: AgentId;
+  readonly name: string;
+  /** The newest registration owns the id; messages of other instances are refused. */
+  readonly instance: InstanceId;
+  /** Sorted. */
+  readonly labels: readonly string[];
+  readonly slots: number;
+  /** Projects it may serve; empty: all. */
+  readonly projects: readonly string[];
+  readonly trust: readonly Trust[];
+  /** SHA-256 of its agent key. */
+  readonly keyHash: Sha256;
+  readonly version: string;
+  /** Identity and maker of the join token it came with, for the audit. */
+  readonly joinedBy: string;
+}
+
 /** A log's exact length and digest, as the agent wrote it to LOGS or S3. */
 export interface LogDigest {
   readonly step: number;
@@ -130,22 +149,7 @@ export type Event =
     }
   /** The record is in S3 and RUNS; the run leaves the state. */
   | { readonly kind: 'RunRecorded'; readonly run: RunId }
-  | {
-      readonly kind: 'AgentRegistered';
-      readonly agent: AgentId;
-      readonly name: string;
-      readonly instance: InstanceId;
-      readonly labels: readonly string[];
-      readonly slots: number;
-      /** Projects it may serve; empty: all. */
-      readonly projects: readonly string[];
-      readonly trust: readonly Trust[];
-      /** SHA-256 of its agent key. */
-      readonly keyHash: Sha256;
-      readonly version: string;
-      /** Expiry and identity of the join token it came with, for the audit. */
-      readonly joinedBy: string;
-    }
+  | ({ readonly kind: 'AgentRegistered' } & AgentRegistration)
   | {
       readonly kind: 'AgentDraining';
       readonly agent: AgentId;

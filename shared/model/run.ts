@@ -2,8 +2,22 @@
 import type { Failure } from './failure.js';
 import type { AgentId, RunId, Token } from './ids.js';
 
-export type StageStatus = 'pending' | 'waiting' | 'running' | 'succeeded' | 'failed' | 'canceled' | 'skipped';
-export type AttemptStatus = 'leased' | 'running' | 'succeeded' | 'failed' | 'canceled' | 'lost';
+export const stageStatuses = [
+  'pending',
+  'waiting',
+  'running',
+  'succeeded',
+  'failed',
+  'canceled',
+  'skipped',
+] as const;
+export type StageStatus = (typeof stageStatuses)[number];
+export const attemptStatuses = ['leased', 'running', 'succeeded', 'failed', 'canceled', 'lost'] as const;
+export type AttemptStatus = (typeof attemptStatuses)[number];
+export const stepStatuses = ['pending', 'running', 'succeeded', 'failed', 'canceled', 'skipped'] as const;
+export type StepStatus = (typeof stepStatuses)[number];
+export const agentStatuses = ['idle', 'busy', 'draining', 'away', 'offline', 'refusing'] as const;
+export type AgentStatus = (typeof agentStatuses)[number];
 export type RunStatus = StageStatus;
 
 export const isEnded = (status: StageStatus): boolean =>
@@ -12,7 +26,7 @@ export const isEnded = (status: StageStatus): boolean =>
 export interface StepView {
   readonly number: number;
   readonly name: string;
-  readonly status: 'pending' | 'running' | 'succeeded' | 'failed' | 'canceled' | 'skipped';
+  readonly status: StepStatus;
   readonly exitCode: number | null;
   readonly startedAt: string | null;
   readonly finishedAt: string | null;
@@ -86,7 +100,7 @@ export type RunSummary = Omit<RunView, 'stages' | 'artifacts'>;
 export interface AgentView {
   readonly id: AgentId;
   readonly name: string;
-  readonly status: 'idle' | 'busy' | 'draining' | 'away' | 'offline' | 'refusing';
+  readonly status: AgentStatus;
   readonly reason: string | null;
   readonly labels: readonly string[];
   readonly slots: number;

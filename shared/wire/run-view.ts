@@ -6,54 +6,22 @@ import type { RunView as RunMessage, RunView__Output } from './gen/gantry/v1/Run
 import type { StageView as StageMessage, StageView__Output } from './gen/gantry/v1/StageView.js';
 import type { StepView as StepMessage, StepView__Output } from './gen/gantry/v1/StepView.js';
 import { parseAgentId, parseRunId } from '../model/ids.js';
-import type {
-  AgentView,
-  ArtifactView,
-  AttemptStatus,
-  AttemptView,
-  RunStatus,
-  RunSummary,
-  RunView,
-  StageView,
-  StepView,
+import {
+  agentStatuses,
+  attemptStatuses,
+  stageStatuses,
+  stepStatuses,
+  type AgentView,
+  type ArtifactView,
+  type AttemptView,
+  type RunSummary,
+  type RunView,
+  type StageView,
+  type StepView,
 } from '../model/run.js';
 import { failureFromWire, failureToWire } from './failure.js';
 import { tokenFromWire } from './refs.js';
 import { oneOf, parsed } from './wire-error.js';
-
-const statuses: readonly RunStatus[] = [
-  'pending',
-  'waiting',
-  'running',
-  'succeeded',
-  'failed',
-  'canceled',
-  'skipped',
-];
-const attemptStatuses: readonly AttemptStatus[] = [
-  'leased',
-  'running',
-  'succeeded',
-  'failed',
-  'canceled',
-  'lost',
-];
-const stepStatuses: readonly StepView['status'][] = [
-  'pending',
-  'running',
-  'succeeded',
-  'failed',
-  'canceled',
-  'skipped',
-];
-const agentStatuses: readonly AgentView['status'][] = [
-  'idle',
-  'busy',
-  'draining',
-  'away',
-  'offline',
-  'refusing',
-];
 
 const orNull = (text: string | undefined): string | null => (text === undefined || text === '' ? null : text);
 
@@ -120,7 +88,7 @@ export const stageFromWire = (stage: StageView__Output): StageView => ({
   name: stage.name ?? '',
   cell: { ...stage.cell },
   title: stage.title ?? '',
-  status: oneOf('stage.status', statuses, stage.status),
+  status: oneOf('stage.status', stageStatuses, stage.status),
   allowFailure: stage.allowFailure ?? false,
   needs: stage.needs ?? [],
   waitingFor: stage.waitingFor ?? [],
@@ -166,7 +134,7 @@ export const runSummaryToWire = (run: RunSummary): RunMessage => ({
 
 export const runSummaryFromWire = (run: RunView__Output): RunSummary => ({
   run: parsed('run', 'a run id', parseRunId, run.run),
-  status: oneOf('run.status', statuses, run.status),
+  status: oneOf('run.status', stageStatuses, run.status),
   project: run.project ?? '',
   branch: orNull(run.branch),
   commit: run.commit ?? '',

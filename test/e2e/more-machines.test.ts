@@ -195,7 +195,7 @@ describe('the section of the README', () => {
       const lost = laptop.start('gantry-agent --coordinator 10.0.0.1:7420 --executor host --token x');
       await lost.says('certificate');
       // Nor is anything there for one who speaks without TLS.
-      const plain = await laptop.run('GANTRY_COORDINATOR=10.0.0.1:7420 GANTRY_TOKEN=x gantry runs');
+      const plain = await laptop.run('GANTRY_COORDINATOR=http://10.0.0.1:7420 GANTRY_TOKEN=x gantry runs');
       expect(plain.code, plain.stderr).toBe(3);
       expect(plain.stderr).toMatch(/TLS|--ca/);
     } finally {

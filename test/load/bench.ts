@@ -51,16 +51,19 @@ async function main(): Promise<void> {
 async function measureOneAgent(wanted: ReadonlySet<Section>, image: string, report: Report): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'gantry-bench-'));
   const socket = await recordDocker(directory);
-  const fleet = await startFleet(['--agents', '1', '--slots', '2'], { DOCKER_HOST: socket.host });
-  const common = { fleet, image, report };
   try {
-    if (wanted.has('start')) await measureStart({ ...common, socket, rounds: rounds(20) });
-    if (wanted.has('stages')) await measureStages({ ...common, rounds: rounds(8) });
-    if (wanted.has('line')) await measureLine(common);
-    if (wanted.has('flood')) await measureFlood({ ...common, rounds: rounds(3) });
-    if (wanted.has('artifacts')) await measureArtifacts({ ...common, rounds: rounds(2) });
+    const fleet = await startFleet(['--agents', '1', '--slots', '2'], { DOCKER_HOST: socket.host });
+    const common = { fleet, image, report };
+    try {
+      if (wanted.has('start')) await measureStart({ ...common, socket, rounds: rounds(20) });
+      if (wanted.has('stages')) await measureStages({ ...common, rounds: rounds(8) });
+      if (wanted.has('line')) await measureLine(common);
+      if (wanted.has('flood')) await measureFlood({ ...common, rounds: rounds(3) });
+      if (wanted.has('artifacts')) await measureArtifacts({ ...common, rounds: rounds(2) });
+    } finally {
+      await fleet.stop();
+    }
   } finally {
-    await fleet.stop();
     await socket.close();
     await rm(directory, { recursive: true, force: true });
   }

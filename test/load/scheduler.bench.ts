@@ -1,9 +1,7 @@
 /**
  * What the pure core costs: decisions with 10,000 agents and 1,000,000 waiting stages, and replay. No journal, no
  * network. Other sizes by two arguments: agents, waiting stages.
- *
- *   npx tsc --outDir dist/bench --tsBuildInfoFile dist/bench/.tsbuildinfo
- *   node --expose-gc --max-old-space-size=4000 dist/bench/test/load/scheduler.bench.js
+ * `npm run bench -- core` runs it; see the README of this folder.
  */
 import { applyEntry } from '../../coordinator/scheduler/apply.js';
 import type { Command, Now } from '../../coordinator/scheduler/command.js';

@@ -37,8 +37,8 @@ export class AgentWorld {
 
   private constructor(readonly directory: string) {}
 
-  static async make(): Promise<AgentWorld> {
-    return new AgentWorld(await mkdtemp(join(tmpdir(), 'gantry-agent-')));
+  static async make(parent = tmpdir()): Promise<AgentWorld> {
+    return new AgentWorld(await mkdtemp(join(parent, 'gantry-agent-')));
   }
 
   tools(): StageTools {

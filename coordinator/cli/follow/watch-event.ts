@@ -1,6 +1,15 @@
 /** What `Watch` tells, as a union: one line of `gantry watch --json` each. */
 import type { Failure } from '../../../shared/model/failure.js';
-import type { AttemptStatus, RunStatus, RunView, StageStatus, StepView } from '../../../shared/model/run.js';
+import {
+  attemptStatuses,
+  stageStatuses,
+  stepStatuses,
+  type AttemptStatus,
+  type RunStatus,
+  type RunView,
+  type StageStatus,
+  type StepView,
+} from '../../../shared/model/run.js';
 import { failureFromWire } from '../../../shared/wire/failure.js';
 import type { Failure__Output } from '../../../shared/wire/gen/gantry/v1/Failure.js';
 import type { WatchEvent__Output } from '../../../shared/wire/gen/gantry/v1/WatchEvent.js';
@@ -49,32 +58,6 @@ export type FollowEvent = Stamp &
     | { readonly kind: 'image'; readonly image: string; readonly digest: string }
     | { readonly kind: 'run'; readonly status: RunStatus }
   );
-
-const stageStatuses: readonly StageStatus[] = [
-  'pending',
-  'waiting',
-  'running',
-  'succeeded',
-  'failed',
-  'canceled',
-  'skipped',
-];
-const attemptStatuses: readonly AttemptStatus[] = [
-  'leased',
-  'running',
-  'succeeded',
-  'failed',
-  'canceled',
-  'lost',
-];
-const stepStatuses: readonly StepView['status'][] = [
-  'pending',
-  'running',
-  'succeeded',
-  'failed',
-  'canceled',
-  'skipped',
-];
 
 const failure = (message: Failure__Output | null | undefined): Failure | null =>
   message == null ? null : failureFromWire(message);
