@@ -224,8 +224,7 @@ export class Agent {
     const refusing = this.#refusing();
     if (refusing !== undefined) return refusing;
     if (this.#draining) return 'draining';
-    const busy = [...this.#attempts.values()].filter(({ occupiesSlot }) => occupiesSlot).length;
-    if (busy + this.#accepting.size >= this.#options.slots) return 'no free slot';
+    if (this.#busySlots() >= this.#options.slots) return 'no free slot';
     if (executor.kind === 'host' && plan.image !== undefined && !settings.ignoreImage) {
       return 'the stage wants an image, and this agent runs steps without containers (--ignore-image would run it here)';
     }
@@ -233,6 +232,13 @@ export class Agent {
       return 'the stage has no image, and this agent runs steps in containers';
     }
     return undefined;
+  }
+
+  #busySlots(): number {
+    const running = [...this.#attempts.values()].filter(({ occupiesSlot }) => occupiesSlot);
+    // One that was just written down is in both for a moment.
+    const coming = [...this.#accepting.keys()].filter((key) => !this.#attempts.has(key));
+    return running.length + coming.length;
   }
 
   async #accept(key: string, assignment: Assignment): Promise<AssignAnswer> {

@@ -33,7 +33,7 @@ import { ensureStreams, mayPurge } from './journal/nats-streams.js';
 import { natsLiveLog } from './logs/nats-live-log.js';
 import { LogArchiver } from './logs/log-archiver.js';
 import { LogKeeper } from './logs/log-keeper.js';
-import { PlanCache } from './plan-cache.js';
+import { PlanCache, sweepPlans } from './plan-cache.js';
 import { readPipelineAt } from './source/pipeline-at.js';
 import { startHealthServer } from './web/health-server.js';
 
@@ -156,6 +156,8 @@ async function assemble(
     coordinator.stop();
     await looping.catch(() => undefined);
   });
+  // Before the API: a plan is stored before its run is submitted.
+  await sweepPlans(plans, coordinator, log);
 
   const services: Services = {
     coordinator,

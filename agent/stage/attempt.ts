@@ -149,8 +149,7 @@ export class Attempt {
       await this.#archive();
     } catch (error) {
       if (stop.reason?.kind === 'handed-over') {
-        await context.logs.close();
-        await context.record.close();
+        await this.#putDown();
         return { kind: 'handed-over' };
       }
       if (!stop.alive.aborted) tools.log.error({ attempt: this.key, err: error }, 'the attempt was given up');
@@ -170,6 +169,16 @@ export class Attempt {
       n,
       AbortSignal.any([context.stop.alive, AbortSignal.timeout(lastReportMs)]),
     );
+  }
+
+  async #putDown(): Promise<void> {
+    const { record, logs, tools } = this.#context;
+    try {
+      await logs.close();
+      await record.close();
+    } catch (error) {
+      tools.log.warn({ attempt: this.key, err: error }, 'the attempt could not be put down in good order');
+    }
   }
 
   /** Under no signal: it must happen whatever ended the attempt. What fails here is swept at the agent's next start. */

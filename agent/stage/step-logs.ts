@@ -80,7 +80,7 @@ export class StepLogs {
       .sort((a, b) => a.step - b.step);
   }
 
-  /** What is still to be acknowledged, in bytes; for progress. */
+  /** Every byte of the step's log before `offset` is durable at the coordinator. */
   acknowledged(step: number, offset: number): void {
     this.#shipments.get(step)?.shipper.acknowledged(offset);
   }

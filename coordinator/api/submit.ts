@@ -101,7 +101,10 @@ async function submitNow(services: Services, order: SubmitOrder, signal: AbortSi
     ...(found.baseCommit === undefined ? {} : { baseCommit: found.baseCommit }),
   };
   const plan: Plan = { v: 1, run, facts, source: found.source, stages, pipelineText: found.text };
-  const again = await submitPlan(services, plan, digest);
+  const { source } = order;
+  const checkSource = (): Promise<void> =>
+    source.kind === 'bundle' ? checkBundle(services, source, signal) : Promise.resolve();
+  const again = await submitPlan(services, { plan, digest, checkSource });
   const warnings = renderDiagnostics(compiled.warnings, { file: found.file, color: false });
   return { run, again, warnings: warnings === '' ? [] : [warnings] };
 }
@@ -120,12 +123,27 @@ async function retryNow(services: Services, of: RunId, run: RunId, by: string): 
     throw new ApiError('refused', `run ${of} has not ended: cancel it first, or wait for its end`);
   }
   const old = await planOf(services, found);
-  const again = await submitPlan(services, { ...old, run, facts: { ...old.facts, by } }, digest, of);
+  const again = await submitPlan(services, {
+    plan: { ...old, run, facts: { ...old.facts, by } },
+    digest,
+    // It was there for the first run.
+    checkSource: () => Promise.resolve(),
+    retryOf: of,
+  });
   return { run, again, warnings: [] };
 }
 
+interface Submission {
+  readonly plan: Plan;
+  readonly digest: Sha256;
+  /** Rejects when the code is not where the plan says. */
+  readonly checkSource: () => Promise<void>;
+  readonly retryOf?: RunId;
+}
+
 /** Whether the run was accepted before. */
-async function submitPlan(services: Services, plan: Plan, digest: Sha256, retryOf?: RunId): Promise<boolean> {
+async function submitPlan(services: Services, submission: Submission): Promise<boolean> {
+  const { plan, digest, checkSource, retryOf } = submission;
   const outlines = plan.stages.map(outlineOf);
   const bytes = Buffer.byteLength(JSON.stringify(outlines));
   if (bytes > maxOutlineBytes) {
@@ -134,7 +152,8 @@ async function submitPlan(services: Services, plan: Plan, digest: Sha256, retryO
       `the pipeline is too large: names, needs and labels of its ${outlines.length} stages take ${bytes} bytes, at most ${maxOutlineBytes} fit`,
     );
   }
-  await services.plans.put(plan);
+  // Side by side: each is a round trip. The plan of a refused run is swept at the next start.
+  await Promise.all([services.plans.put(plan), checkSource()]);
   const answer = await services.coordinator.perform({
     kind: 'Submit',
     run: plan.run,
@@ -177,6 +196,16 @@ interface FoundSource {
   readonly baseCommit: CommitId | undefined;
 }
 
+/** Throws refused unless the bundle is in storage whole. */
+async function checkBundle(services: Services, source: SubmitBundle, signal: AbortSignal): Promise<void> {
+  const stored = await services.blobs.head(bundleKey(source.digest), { signal });
+  if (stored?.bytes === source.bytes) return;
+  throw new ApiError(
+    'refused',
+    `the bundle ${source.digest.slice(0, 12)} is not in storage: upload it again`,
+  );
+}
+
 async function readSource(services: Services, order: SubmitOrder, signal: AbortSignal): Promise<FoundSource> {
   const { source } = order;
   if (source.kind === 'git') {
@@ -198,13 +227,6 @@ async function readSource(services: Services, order: SubmitOrder, signal: AbortS
       tag: found.tag,
       baseCommit: undefined,
     };
-  }
-  const stored = await services.blobs.head(bundleKey(source.digest), { signal });
-  if (stored?.bytes !== source.bytes) {
-    throw new ApiError(
-      'refused',
-      `the bundle ${source.digest.slice(0, 12)} is not in storage: upload it again`,
-    );
   }
   return {
     source: {

@@ -117,12 +117,30 @@ describe('kill -9 in the middle of a stage', () => {
   });
 });
 
+/** The second signal ends what the first would hand over: boxes, and the agent's network. */
+async function endAgent(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  let gone = false;
+  child.once('exit', () => (gone = true));
+  child.kill('SIGTERM');
+  // Two that wait at once count as one, so the second follows until the agent is gone.
+  await eventually(
+    'the agent ends',
+    async () => {
+      await new Promise((resolve) => setImmediate(resolve));
+      if (!gone) child.kill('SIGTERM');
+      return gone;
+    },
+    30_000,
+  );
+}
+
 describe('an agent that stays away', () => {
   let agent: ChildProcess | undefined;
   let data: string;
 
   afterAll(async () => {
-    agent?.kill('SIGKILL');
+    if (agent !== undefined) await endAgent(agent);
     await rm(data, { recursive: true, force: true });
   });
 
@@ -195,10 +213,7 @@ describe('an agent that stays away', () => {
     );
     return {
       stop: async () => {
-        const ended = new Promise((resolve) => child.once('exit', resolve));
-        child.kill('SIGTERM');
-        child.kill('SIGTERM');
-        await ended;
+        await endAgent(child);
         await rm(home, { recursive: true, force: true });
       },
     };

@@ -135,7 +135,8 @@ export function agentSpec(input: SpecInput, n: number): DaemonSpec {
     program: install.node,
     args: [install.agentMain, ...args],
     drop: s3Keys,
-    secrets: () => ({ GANTRY_TOKEN: input.joinToken() }),
+    // Large transfers on several threads otherwise keep 30 MB in arenas of the C library.
+    secrets: () => ({ MALLOC_ARENA_MAX: '2', GANTRY_TOKEN: input.joinToken() }),
     terminations: 2,
   });
 }
