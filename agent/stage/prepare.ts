@@ -1,8 +1,8 @@
 /**
  * From an assignment to a box whose workspace holds the code and the artifacts of the needed stages.
  *
- *     slot ─┬─ checkout ─── artifacts of needs ──────────┬─ hand the files to the box's user ─► ready
- *           └─ images, pulled if needed ─ box, services ─┘
+ *     slot ───────────────────────┬─ checkout ─── artifacts of needs ─┬─ hand the files to the box's user ─► ready
+ *     images, pulled if needed ───┴─ box, services ───────────────────┘
  *
  * The two lines run side by side: the box only needs the slot's directories. When one fails the other is given up.
  */
@@ -18,14 +18,15 @@ type Ready = Extract<RecordLine, { kind: 'ready' }>;
 export async function prepare(context: AttemptContext): Promise<Box> {
   const { record, stop } = context;
   const { workspaces } = context.tools;
-  await record.append({ kind: 'preparing' });
-  const slot = await workspaces.create(context.ref);
-  stop.wanted.throwIfAborted();
-
   const both = new AbortController();
   const signal = AbortSignal.any([stop.wanted, both.signal]);
+  const resolving = resolveImages(context, signal);
+  const slot = await slotWhile(context, resolving).catch((error: unknown) => {
+    both.abort(error);
+    throw error;
+  });
   const filling = fill(context, slot, signal);
-  const boxing = openBox(context, slot, signal);
+  const boxing = openBox(context, { slot, resolving }, signal);
   try {
     const [, { box, ready }] = await Promise.all([filling, boxing]);
     await workspaces.giveTo(slot, box.owner);
@@ -38,6 +39,18 @@ export async function prepare(context: AttemptContext): Promise<Box> {
     if (boxed.status === 'fulfilled') await removeUnused(context, boxed.value.box);
     throw error;
   }
+}
+
+/** Makes the slot. The images are resolved meanwhile, and if they cannot be, that is `openBox`'s to say. */
+async function slotWhile(
+  { record, stop, tools, ref }: AttemptContext,
+  resolving: Promise<unknown>,
+): Promise<SlotDirectories> {
+  resolving.catch(() => undefined);
+  await record.append({ kind: 'preparing' });
+  const slot = await tools.workspaces.create(ref);
+  stop.wanted.throwIfAborted();
+  return slot;
 }
 
 /** Its failure would hide why the box is not needed any more; a sweep at the next start removes what is left. */
@@ -78,13 +91,10 @@ async function fill(context: AttemptContext, slot: SlotDirectories, signal: Abor
   if (needs.length > 0) await artifacts.restore({ needs, slot, presign, onProgress }, signal);
 }
 
-async function openBox(
-  context: AttemptContext,
-  slot: SlotDirectories,
-  signal: AbortSignal,
-): Promise<{ readonly box: Box; readonly ready: Ready }> {
+/** What boxes and services are started from. */
+async function resolveImages(context: AttemptContext, signal: AbortSignal): Promise<Ready> {
   const { plan } = context.record.state.assignment;
-  const { executor, settings } = context.tools;
+  const { settings } = context.tools;
   const onProgress = progressOf(context);
   const resolve = (image: string): Promise<string> => resolveImage(context, image, onProgress, signal);
   const stageImage = settings.ignoreImage ? undefined : plan.image;
@@ -95,9 +105,20 @@ async function openBox(
       image: await resolve(service.image),
     })),
   ]);
+  return { kind: 'ready', services, ...(image === undefined ? {} : { image }) };
+}
+
+async function openBox(
+  context: AttemptContext,
+  from: { readonly slot: SlotDirectories; readonly resolving: Promise<Ready> },
+  signal: AbortSignal,
+): Promise<{ readonly box: Box; readonly ready: Ready }> {
+  const ready = await from.resolving;
   signal.throwIfAborted();
-  const ready: Ready = { kind: 'ready', services, ...(image === undefined ? {} : { image }) };
-  const box = await executor.openBox(boxSpec(context, slot, ready, onProgress), signal);
+  const box = await context.tools.executor.openBox(
+    boxSpec(context, from.slot, ready, progressOf(context)),
+    signal,
+  );
   return { box, ready };
 }
 

@@ -134,6 +134,10 @@ export async function startUp(
       resolve(JSON.parse(line));
     });
     void ended.then((code) => reject(new Error(`gantry up ended with ${code}:\n${problems}`)));
+  }).catch(async (error: unknown) => {
+    await ended;
+    await rm(home, { recursive: true, force: true });
+    throw error;
   });
   const address = (name: string): string => {
     const value: unknown = Object.entries(ready as object).find(([key]) => key === name)?.[1];
