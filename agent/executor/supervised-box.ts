@@ -81,8 +81,8 @@ export class SupervisedBox {
         writeFile(join(inDirectory, `step-${step.number}`), command.run, { mode: 0o644 }),
         createGuarded(path('env'), owner).then((file) => file.close()),
         createGuarded(path('output'), owner).then((file) => file.close()),
+        appendFile(this.#options.stepsFile, `${step.id}\n`, { mode: 0o600 }),
       ]);
-      await appendFile(this.#options.stepsFile, `${step.id}\n`, { mode: 0o600 });
       run = this.#follow(command, step, log);
       await this.#options.link.send(stepLine(step));
       return run;

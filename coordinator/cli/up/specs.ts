@@ -136,7 +136,8 @@ export function agentSpec(input: SpecInput, n: number): DaemonSpec {
     args: [install.agentMain, ...args],
     drop: s3Keys,
     // Large transfers on several threads otherwise keep 30 MB in arenas of the C library.
-    secrets: () => ({ MALLOC_ARENA_MAX: '2', GANTRY_TOKEN: input.joinToken() }),
+    env: { MALLOC_ARENA_MAX: '2' },
+    secrets: () => ({ GANTRY_TOKEN: input.joinToken() }),
     terminations: 2,
   });
 }
@@ -165,6 +166,8 @@ interface Program {
   readonly extra?: string;
   /** Variables that are not inherited. */
   readonly drop?: readonly string[];
+  /** Beside what is inherited, which wins. */
+  readonly env?: Readonly<Record<string, string>>;
   readonly secrets?: () => Readonly<Record<string, string>>;
   readonly terminations?: 2;
 }
@@ -185,7 +188,7 @@ function spec(input: Pick<SpecInput, 'env' | 'install'>, of: Program): DaemonSpe
     name,
     program,
     args,
-    env: Object.fromEntries(inherited),
+    env: { ...of.env, ...Object.fromEntries(inherited) },
     secrets: of.secrets ?? (() => ({})),
     digest,
     terminations: of.terminations ?? 1,

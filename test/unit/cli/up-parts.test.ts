@@ -185,7 +185,7 @@ describe('what daemons are started with', () => {
     const env = { PATH: '/bin', GANTRY_TOKEN: 'mine', GANTRY_S3_SECRET_KEY: 's', GANTRY_MIN_FREE: '1GB' };
     const agent = agentSpec(input({}, env), 1);
     expect(agent.args.join(' ')).not.toContain('JOIN');
-    expect(agent.env).toEqual({ PATH: '/bin', GANTRY_MIN_FREE: '1GB' });
+    expect(agent.env).toEqual({ PATH: '/bin', GANTRY_MIN_FREE: '1GB', MALLOC_ARENA_MAX: '2' });
     expect(agent.secrets()).toEqual({ GANTRY_TOKEN: 'JOIN' });
     expect(coordinatorSpec(input({}, env)).env).toEqual({ PATH: '/bin', GANTRY_MIN_FREE: '1GB' });
     expect(storageSpec(input({}, env)).env).not.toHaveProperty('GANTRY_S3_SECRET_KEY');
