@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Client, credentials } from '@grpc/grpc-js';
 import { connect as connectNats, credsAuthenticator, type NatsConnection, type Subscription } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { issueToken } from '../../coordinator/access/tokens.js';
@@ -568,5 +569,44 @@ describe('a cloned machine', () => {
     expect(holder.child.exitCode).toBeNull();
     holder.child.kill('SIGTERM');
     expect(await holder.ended).toBe(0);
+  });
+});
+
+describe('what tools of the field ask', () => {
+  // By hand-made messages: any client of the field sends these bytes.
+  const client = (): Client => new Client(up.grpc, credentials.createInsecure());
+
+  it('is answered: health', async () => {
+    const asking = client();
+    const answer = await new Promise<unknown>((resolve, reject) => {
+      asking.makeUnaryRequest(
+        '/grpc.health.v1.Health/Check',
+        () => Buffer.alloc(0),
+        (bytes) => bytes,
+        {},
+        (error, value) => (error === null ? resolve(value) : reject(error)),
+      );
+    });
+    asking.close();
+    // Field 1, status 1: SERVING.
+    expect(answer).toEqual(Buffer.from([8, 1]));
+  });
+
+  it('is answered: reflection names every service', async () => {
+    const asking = client();
+    const stream = asking.makeBidiStreamRequest(
+      '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo',
+      // `list_services`, field 7, with any text.
+      () => Buffer.from([0x3a, 1, 0x2a]),
+      (bytes) => bytes.toString('latin1'),
+    );
+    const named = await new Promise<unknown>((resolve, reject) => {
+      stream.once('data', resolve);
+      stream.once('error', reject);
+      stream.write({});
+    });
+    stream.end();
+    asking.close();
+    for (const service of ['Runs', 'Fleet', 'AgentLink']) expect(named).toContain(`gantry.v1.${service}`);
   });
 });
