@@ -5,6 +5,7 @@
 #   --host-executor    run steps without containers, although Docker may be there
 #   --no-install       install nothing: say what is missing instead
 #   --data DIR         where state is kept (default: that of `gantry up`)
+# GANTRY_BIN_DIR: where gantry and gantry-agent are linked (default: /usr/local/bin as root, else ~/.local/bin)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . deploy/lib.sh
@@ -15,7 +16,7 @@ while [ $# -gt 0 ]; do
     --host-executor) executor=host ;;
     --no-install) export GANTRY_NO_INSTALL=1 ;;
     --data) data=(--data "${2:?--data DIR}"); shift ;;
-    *) sed -n '2,8p' "$0"; exit 2 ;;
+    *) sed -n '2,9p' "$0"; exit 2 ;;
   esac
   shift
 done
@@ -26,8 +27,8 @@ build_gantry
 have nats-server || install nats-server
 
 # `gantry` on the PATH: a link, so that a new build is used at once.
-bin=/usr/local/bin
-is_root || bin=$HOME/.local/bin
+if is_root; then bin=/usr/local/bin; else bin=$HOME/.local/bin; fi
+bin=${GANTRY_BIN_DIR:-$bin}
 mkdir -p "$bin"
 chmod +x dist/coordinator/cli/main.js dist/agent/main.js
 ln -sfn "$PWD/dist/coordinator/cli/main.js" "$bin/gantry"

@@ -4,9 +4,11 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=$1/quickstart
 mkdir -p "$work"
+# A user's own installation stays as it is, its links too.
+export GANTRY_BIN_DIR=$work/bin
 export HOME=$work XDG_STATE_HOME=$work/state XDG_CACHE_HOME=$work/cache XDG_CONFIG_HOME=$work/config
 unset GANTRY_CONFIG
-trap 'PATH=/usr/local/bin:$HOME/.local/bin:$PATH gantry down >&2 || true' EXIT
+trap 'PATH=$GANTRY_BIN_DIR:$PATH gantry down >&2 || true' EXIT
 for round in first second; do
   begun=$(date +%s)
   deploy/quickstart.sh
