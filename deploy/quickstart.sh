@@ -16,7 +16,7 @@ while [ $# -gt 0 ]; do
     --host-executor) executor=host ;;
     --no-install) export GANTRY_NO_INSTALL=1 ;;
     --data) data=(--data "${2:?--data DIR}"); shift ;;
-    *) sed -n '2,9p' "$0"; exit 2 ;;
+    *) sed -n '2,8p' "$0"; exit 2 ;;
   esac
   shift
 done
