@@ -30,8 +30,9 @@ finish() {
   trap - EXIT INT TERM
   [ -z "$started_rgw" ] || test/support/ceph-rgw.sh down "$work/rgw" >&2 || true
   if [ -n "$started_docker" ] && [ -s "$work/dockerd.pid" ]; then
-    kill "$(cat "$work/dockerd.pid")" 2>/dev/null || true
-    for _ in $(seq 100); do kill -0 "$(cat "$work/dockerd.pid")" 2>/dev/null || break; sleep 0.1; done
+    local pid; pid=$(cat "$work/dockerd.pid")
+    kill "$pid" 2>/dev/null || true
+    for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
   fi
   rm -rf "$work"
   if [ "$code" -ne 0 ]; then failed=$((failed + 1)); note "the test script itself failed (exit $code)"; fi
