@@ -79,7 +79,9 @@ leftovers() {
   local found=0 id
   if docker_answers; then
     for id in $(of_agents); do
-      grep -qx "$id" "$work/before" || { echo "container or network $id"; found=1; }
+      grep -qx "$id" "$work/before" && continue
+      echo "container or network $id"; found=1
+      docker inspect "$id" | grep -E '"(Name|Status|Error|gantry\.[a-z-]*)":' || echo "gone by now"
     done
   fi
   local pid
@@ -126,7 +128,12 @@ if [ -z "$only" ] || [ "$only" != static ] && [ "$only" != unit ]; then
     set -a; eval "$rgw"; set +a
   fi
   for part in contract integration e2e; do
-    if wants "$part"; then say "$part tests"; run_vitest "$part"; fi
+    if wants "$part"; then
+      say "$part tests"; run_vitest "$part"
+      # Now, so that it is known whose it is.
+      check "nothing left behind by $part tests" leftovers
+      of_agents >"$work/before"
+    fi
   done
   if [ -n "$only" ] && ! is_part "$only"; then
     for part in unit contract integration e2e; do run_vitest "$part" "/$only"; done

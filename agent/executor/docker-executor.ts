@@ -116,7 +116,9 @@ class DockerExecutor implements Executor {
     for (const box of this.#boxes) box.release();
     this.#boxes.clear();
     // The daemon may be away, which must not keep the agent from ending; the next start sweeps.
-    await this.#network.remove().catch(() => undefined);
+    await this.#network.remove().catch((error: unknown) => {
+      this.#options.log.warn({ err: error }, 'the network of this agent stays until its next start');
+    });
     const house = await this.#house;
     if (house?.memoryDirectory !== undefined) {
       // Not empty while boxes live on.

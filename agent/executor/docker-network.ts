@@ -8,6 +8,7 @@ import { randomInt } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import type Docker from 'dockerode';
+import { sleep } from '../../shared/async/sleep.js';
 import type { AgentId } from '../../shared/model/ids.js';
 import { attemptKey } from '../../shared/model/ids.js';
 import { ignoreStatus, statusOf, wordsOf } from './docker-daemon.js';
@@ -16,6 +17,7 @@ import { candidateSubnet, formatSubnet, parseRoutes } from './subnets.js';
 
 const execute = promisify(execFile);
 const subnetTries = 50;
+const endpointMs = 5_000;
 
 /** The agent's shared network; found by labels, because the daemon allows two networks of one name. */
 export class SharedNetwork {
@@ -41,12 +43,29 @@ export class SharedNetwork {
     this.#id = undefined;
   }
 
-  /** Unless containers are still on it. */
+  /** Unless boxes are still on it, which the next agent process adopts. */
   async remove(): Promise<void> {
+    // One that is being made would be made after the look, and stay.
+    await this.#id?.catch(() => undefined);
     this.forget();
-    for (const { Id } of await this.#list()) {
-      // 403: it has active endpoints, boxes that the next agent process adopts.
-      await this.#docker.getNetwork(Id).remove().catch(ignoreStatus(403, 404));
+    for (const { Id } of await this.#list()) await this.#removeUnused(Id);
+  }
+
+  async #removeUnused(id: string): Promise<void> {
+    const deadline = performance.now() + endpointMs;
+    for (;;) {
+      try {
+        await this.#docker.getNetwork(id).remove();
+        return;
+      } catch (error) {
+        if (statusOf(error) === 404) return;
+        // 403: it has active endpoints. The daemon lets go of a removed container's a moment after its removal.
+        if (statusOf(error) !== 403) throw error;
+        const filters = labelFilter({ [labelNames.agent]: this.#agent });
+        const isUsed = (await this.#docker.listContainers({ filters })).length > 0;
+        if (isUsed || performance.now() > deadline) return;
+        await sleep(50);
+      }
     }
   }
 
