@@ -88,7 +88,8 @@ async function reportEnd(
     durationMs,
     ...failure,
   });
-  outbox.append({ kind: 'StepFinished', step, ...exitCode, durationMs, ...failure }, tools.now());
+  const incomplete = result?.incomplete === undefined ? {} : { incomplete: result.incomplete };
+  outbox.append({ kind: 'StepFinished', step, ...exitCode, durationMs, ...failure, ...incomplete }, tools.now());
   await written;
 }
 

@@ -12,6 +12,7 @@ import { AgentAccessRefused } from '../fleet/agent-access.js';
 import { ApiError } from './api-error.js';
 import { authenticate, authenticateAgent, type AgentCaller } from './auth.js';
 import { bearerOf, unary } from './grpc-status.js';
+import { checkLease } from './leases.js';
 import { finishUpload, presignFor, presignSeconds, type PresignWhat } from './presign.js';
 import type { Services } from './services.js';
 
@@ -53,6 +54,11 @@ export function grpcFleet(services: Services): FleetHandlers {
         uploadId: presigned.uploadId,
         validSeconds: presignSeconds,
       };
+    }),
+    Secrets: unary(log, async (request, metadata) => {
+      const caller = await agent(metadata);
+      await checkLease(services, caller.agent, attemptRefFromWire(request.ref), tokenFromWire(request.token));
+      return { values: {} };
     }),
     FinishUpload: unary(log, async (request, metadata) => {
       const caller = await agent(metadata);

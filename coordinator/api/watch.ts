@@ -236,6 +236,13 @@ class Names {
       case 'AgentRegistered':
       case 'AgentDraining':
       case 'AgentForgotten':
+      case 'ProjectSet':
+      case 'ProjectRemoved':
+      case 'RefsMoved':
+      case 'TriggerSettled':
+      case 'Notified':
+      case 'NotificationsDone':
+      case 'Audited':
         return [];
     }
   }

@@ -14,6 +14,13 @@ const kinds: Readonly<Record<EventKind, true>> = {
   AgentRegistered: true,
   AgentDraining: true,
   AgentForgotten: true,
+  ProjectSet: true,
+  ProjectRemoved: true,
+  RefsMoved: true,
+  TriggerSettled: true,
+  Notified: true,
+  NotificationsDone: true,
+  Audited: true,
 };
 
 /**

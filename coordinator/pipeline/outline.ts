@@ -19,5 +19,6 @@ export function outlineOf(stage: PlannedStage): StageOutline {
     timeoutMs: stage.timeoutMs,
     steps: stage.steps.map((step) => step.name),
     ...(stage.image === undefined ? {} : { image: stage.image }),
+    ...(stage.condition === undefined ? {} : { condition: stage.condition }),
   };
 }

@@ -58,7 +58,7 @@ export function applyReport(
         shell: '',
         startedAt: at - report.durationMs,
       };
-      const { exitCode, failure, durationMs } = report;
+      const { exitCode, failure, incomplete, durationMs } = report;
       const step: StepState = {
         ...started,
         finished: {
@@ -66,6 +66,7 @@ export function applyReport(
           durationMs,
           ...(exitCode === undefined ? {} : { exitCode }),
           ...(failure === undefined ? {} : { failure }),
+          ...(incomplete === undefined ? {} : { incomplete }),
         },
       };
       attempt.steps.splice(place < 0 ? attempt.steps.length : place, 1, step);

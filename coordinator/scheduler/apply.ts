@@ -3,6 +3,7 @@
  * happened. It is deterministic in its arguments, so that every replay comes to the same state.
  */
 import type { Entry, Event } from '../../shared/model/event.js';
+import { applyBranch, applyProjectRemoved, applyProjectSet, applyRefsMoved } from './apply-project.js';
 import { applyReport, endLease, settle, startLease } from './apply-report.js';
 import { needsOutcome } from './ready.js';
 import { newRun } from './new-run.js';
@@ -47,6 +48,7 @@ export function apply(state: State, event: Event, at: number, epoch: number): bo
       state.accepted += 1;
       const run = newRun(event, state.accepted, at);
       state.runs.set(run.run, run);
+      state.triggers.delete(run.run);
       for (const stage of run.stages) becomeReady(state, stage, at);
       state.touched.runs.add(run);
       break;
@@ -86,7 +88,17 @@ export function apply(state: State, event: Event, at: number, epoch: number): bo
     case 'RunEnded': {
       const run = state.runs.get(event.run);
       if (run === undefined) break;
-      run.ended = { status: event.status, at };
+      run.ended = {
+        status: event.status,
+        at,
+        ...(event.failing === undefined ? {} : { failing: event.failing }),
+      };
+      applyBranch(state, run, event);
+      if (event.news !== undefined) {
+        const { project } = run.facts;
+        state.outbox.set(run.run, { run: run.run, project, news: event.news, at, settled: new Set() });
+        state.touched.outbox.add(run.run);
+      }
       state.touched.runs.add(run);
       break;
     }
@@ -130,6 +142,26 @@ export function apply(state: State, event: Event, at: number, epoch: number): bo
     case 'AgentForgotten':
       state.agents.delete(event.agent);
       state.touched.agents.add(event.agent);
+      break;
+    case 'ProjectSet':
+      applyProjectSet(state, event, at);
+      break;
+    case 'ProjectRemoved':
+      applyProjectRemoved(state, event);
+      break;
+    case 'RefsMoved':
+      applyRefsMoved(state, event, at);
+      break;
+    case 'TriggerSettled':
+      state.triggers.delete(event.run);
+      break;
+    case 'Notified':
+      state.outbox.get(event.run)?.settled.add(event.target);
+      break;
+    case 'NotificationsDone':
+      state.outbox.delete(event.run);
+      break;
+    case 'Audited':
       break;
     default:
       throw new UnknownEvent(`an event of the kind ${JSON.stringify(kindOf(event))}`);

@@ -1,7 +1,17 @@
 /** What comes in from outside, what is answered, and what the loop is told to do. All of it is data. */
 import type { AssignAnswer, Heartbeat } from '../../shared/model/agent.js';
 import type { AgentRegistration, Event, Report, StageOutline } from '../../shared/model/event.js';
-import type { AgentId, AttemptRef, InstanceId, RunId, Sha256, Token } from '../../shared/model/ids.js';
+import type { Failure } from '../../shared/model/failure.js';
+import type {
+  AgentId,
+  AttemptRef,
+  InstanceId,
+  ProjectId,
+  RunId,
+  Sha256,
+  Token,
+} from '../../shared/model/ids.js';
+import type { MoveSource, Project, ReportedMove } from '../../shared/model/project.js';
 import type { RunFacts } from '../../shared/model/pipeline.js';
 
 export type Command =
@@ -12,6 +22,8 @@ export type Command =
       readonly facts: RunFacts;
       readonly stages: readonly StageOutline[];
       readonly retryOf?: RunId;
+      /** See `RunAccepted`. */
+      readonly failure?: Failure;
     }
   | { readonly kind: 'Cancel'; readonly run: RunId; readonly stage?: number; readonly by: string }
   | ({ readonly kind: 'RegisterAgent' } & AgentRegistration)
@@ -43,7 +55,31 @@ export type Command =
       readonly up: boolean;
     }
   /** Outcome of the effect `Record`: the record is in S3 and RUNS. */
-  | { readonly kind: 'RunStored'; readonly run: RunId };
+  | { readonly kind: 'RunStored'; readonly run: RunId }
+  /** `isNew`: it must not exist yet; otherwise it must. */
+  | { readonly kind: 'SetProject'; readonly project: Project; readonly isNew: boolean; readonly by: string }
+  | { readonly kind: 'RemoveProject'; readonly project: ProjectId; readonly by: string }
+  /** Refs that are not where they were known to be, by a poll (`head` with it) or as a webhook tells. */
+  | {
+      readonly kind: 'ReportMoves';
+      readonly project: ProjectId;
+      readonly source: MoveSource;
+      readonly moves: readonly ReportedMove[];
+      readonly head?: string;
+    }
+  /** Outcome of the effect `Trigger`, where it is no run. */
+  | { readonly kind: 'SettleTrigger'; readonly run: RunId; readonly reason: string }
+  /** Outcomes of the effect `Notify`: of each target, and when there is no target left. */
+  | {
+      readonly kind: 'NotificationSent';
+      readonly run: RunId;
+      readonly target: string;
+      readonly outcome: 'delivered' | 'given-up';
+      readonly message: string;
+    }
+  | { readonly kind: 'NotificationsSettled'; readonly run: RunId }
+  /** Puts on record what was done outside of the state. */
+  | ({ readonly kind: 'Audit' } & Omit<Extract<Event, { kind: 'Audited' }>, 'kind'>);
 
 /** How a command ends. It is given to the caller only after the command's events are durable. */
 export type Answer =
@@ -56,6 +92,8 @@ export type Answer =
   | { readonly kind: 'report-wanted'; readonly n: number }
   /** The attempt is overtaken or unknown: stop it, forget it. */
   | { readonly kind: 'overtaken'; readonly reason: string }
+  /** Which runs the moves ask for. */
+  | { readonly kind: 'moved'; readonly runs: readonly RunId[] }
   | { readonly kind: 'not-found'; readonly message: string }
   | { readonly kind: 'refused'; readonly message: string };
 
@@ -77,7 +115,11 @@ export type Effect =
       readonly by: string;
     }
   | { readonly kind: 'Drain'; readonly agent: AgentId; readonly draining: boolean }
-  | { readonly kind: 'Record'; readonly run: RunId };
+  | { readonly kind: 'Record'; readonly run: RunId }
+  /** Read the pipeline of a push and submit its run, or say why there is none. Whoever performs it does not give up. */
+  | { readonly kind: 'Trigger'; readonly run: RunId }
+  /** Tell people about a run that has ended. Whoever performs it does not give up before all targets are settled. */
+  | { readonly kind: 'Notify'; readonly run: RunId };
 
 export interface Decision {
   readonly events: readonly Event[];

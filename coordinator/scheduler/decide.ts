@@ -37,6 +37,7 @@ export function decide(state: State, presence: Presence, now: Now): Decision {
   endUnwanted(turn);
   lookAtTouched(turn);
   while (!turn.isFull && dispatchNext(turn)) lookAtTouched(turn);
+  askForWhatIsPending(turn);
   const wakeAtMs = wakeTime(turn);
   return { events: turn.events, effects: turn.effects, ...(wakeAtMs === undefined ? {} : { wakeAtMs }) };
 }
@@ -47,6 +48,19 @@ function touchAll(state: State, presence: Presence): void {
   for (const run of state.runs.values()) {
     state.touched.runs.add(run);
     for (const stage of run.stages) state.touched.stages.add(stage);
+  }
+  for (const run of state.triggers.keys()) state.touched.triggers.add(run);
+  for (const run of state.outbox.keys()) state.touched.outbox.add(run);
+}
+
+/** Once each: whoever performs these goes on until the state says that they are done. */
+function askForWhatIsPending({ state, effects }: Turn): void {
+  const { triggers, outbox } = state.touched;
+  for (let run = take(triggers); run !== undefined; run = take(triggers)) {
+    if (state.triggers.has(run)) effects.push({ kind: 'Trigger', run });
+  }
+  for (let run = take(outbox); run !== undefined; run = take(outbox)) {
+    if (state.outbox.has(run)) effects.push({ kind: 'Notify', run });
   }
 }
 

@@ -6,6 +6,15 @@ import type { Event } from '../../shared/model/event.js';
 import type { RunId } from '../../shared/model/ids.js';
 import { apply } from './apply.js';
 import type { Answer, Command, Handled, Now } from './command.js';
+import {
+  notificationsDone,
+  notified,
+  removeProject,
+  reportMoves,
+  setProject,
+  settleTrigger,
+  superseded,
+} from './handle-project.js';
 import { handleAssignAnswered, handleHeartbeat, handleLink } from './hear.js';
 import type { Presence } from './presence.js';
 import { whyNotRunnable } from './ready.js';
@@ -43,6 +52,20 @@ function respond(state: State, presence: Presence, command: Command, now: Now): 
       return answer(handleLink(state, presence, command, now));
     case 'RunStored':
       return stored(state, presence, command.run);
+    case 'SetProject':
+      return setProject(state, command);
+    case 'RemoveProject':
+      return removeProject(state, command);
+    case 'ReportMoves':
+      return reportMoves(state, command);
+    case 'SettleTrigger':
+      return settleTrigger(state, command);
+    case 'NotificationSent':
+      return notified(state, command);
+    case 'NotificationsSettled':
+      return notificationsDone(state, command);
+    case 'Audit':
+      return accept({ ...command, kind: 'Audited' });
   }
 }
 
@@ -51,19 +74,28 @@ const answer = (given: Answer): Handled => ({ events: [], answer: given });
 const accept = (event: Event, given: Answer = done): Handled => ({ events: [event], answer: given });
 
 function submit(state: State, command: Extract<Command, { kind: 'Submit' }>): Handled {
-  const { run, digest, facts, stages, retryOf } = command;
+  const { run, digest, facts, stages, retryOf, failure } = command;
   const known = state.runs.get(run) ?? state.recorded.get(run);
   if (known !== undefined) {
     return known.digest === digest
       ? answer({ kind: 'accepted', run, again: true })
       : refuse(`run ${run} was accepted with other content: give a different request a run id of its own`);
   }
-  const problem = whyNotRunnable(stages);
+  const problem = failure === undefined ? whyNotRunnable(stages) : undefined;
   if (problem !== undefined) return refuse(`run ${run} was not accepted: ${problem}`);
-  return accept(
-    { kind: 'RunAccepted', run, digest, facts, stages, ...(retryOf === undefined ? {} : { retryOf }) },
-    { kind: 'accepted', run, again: false },
-  );
+  const accepted: Event = {
+    kind: 'RunAccepted',
+    run,
+    digest,
+    facts,
+    stages: failure === undefined ? stages : [],
+    ...(retryOf === undefined ? {} : { retryOf }),
+    ...(failure === undefined ? {} : { failure }),
+  };
+  return {
+    events: [accepted, ...superseded(state, run, facts)],
+    answer: { kind: 'accepted', run, again: false },
+  };
 }
 
 function cancel(state: State, command: Extract<Command, { kind: 'Cancel' }>): Handled {

@@ -1,3 +1,4 @@
+import { newsOf } from './news.js';
 import { runOutcome } from './ready.js';
 import { recordDelayMs } from './retry.js';
 import type { RunState } from './state.js';
@@ -7,7 +8,10 @@ import type { Turn } from './turn.js';
 export function lookAtRun(turn: Turn, run: RunState): void {
   const { presence, now } = turn;
   if (run.open > 0) return;
-  if (run.ended === undefined) turn.emit({ kind: 'RunEnded', run: run.run, status: runOutcome(run) });
+  if (run.ended === undefined) {
+    const status = runOutcome(run);
+    turn.emit({ kind: 'RunEnded', run: run.run, status, ...newsOf(turn.state, run, status) });
+  }
   if (presence.runTimers.has(run.run)) return;
   const tries = (presence.records.get(run.run) ?? 0) + 1;
   presence.records.set(run.run, tries);

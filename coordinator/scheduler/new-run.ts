@@ -20,6 +20,7 @@ export function newRun(
     startedAt: undefined,
     canceledBy: undefined,
     open: event.stages.length,
+    failure: event.failure,
     ended: undefined,
   };
   const byNumber = new Map<number, { needs: StageState[]; dependants: StageState[]; stage: StageState }>();

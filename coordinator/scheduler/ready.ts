@@ -29,6 +29,7 @@ function endedWell(need: StageState): boolean {
 
 /** The status of a run whose stages have all ended: failed over canceled over succeeded. */
 export function runOutcome(run: RunState): 'succeeded' | 'failed' | 'canceled' {
+  if (run.failure !== undefined) return 'failed';
   let isCanceled = false;
   for (const { phase, outline } of run.stages) {
     if (phase.kind !== 'ended') continue;

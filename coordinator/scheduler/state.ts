@@ -13,6 +13,8 @@ import type { RunFacts } from '../../shared/model/pipeline.js';
 import type { AgentRegistration, LogDigest, StageOutline } from '../../shared/model/event.js';
 import type { Failure } from '../../shared/model/failure.js';
 import type { AgentId, ProjectId, RunId, Sha256, Token } from '../../shared/model/ids.js';
+import type { Failing } from '../../shared/model/project.js';
+import type { OutboxState, ProjectState, TriggerState } from './project-state.js';
 
 export interface StepState {
   readonly number: number;
@@ -23,6 +25,7 @@ export interface StepState {
     readonly durationMs: number;
     readonly exitCode?: number;
     readonly failure?: Failure;
+    readonly incomplete?: string;
   };
 }
 
@@ -114,7 +117,15 @@ export interface RunState {
   canceledBy: string | undefined;
   /** Stages that have not ended. */
   open: number;
-  ended: { readonly status: 'succeeded' | 'failed' | 'canceled'; readonly at: number } | undefined;
+  /** Why it could not begin: it has no stages then. */
+  readonly failure: Failure | undefined;
+  ended:
+    | {
+        readonly status: 'succeeded' | 'failed' | 'canceled';
+        readonly at: number;
+        readonly failing?: Failing;
+      }
+    | undefined;
 }
 
 export interface AgentState extends AgentRegistration {
@@ -137,6 +148,11 @@ export interface State {
   readonly agents: Map<AgentId, AgentState>;
   /** Digests of runs that left the state, oldest first, kept for an hour: the same request gets the same answer. */
   readonly recorded: Map<RunId, { readonly digest: Sha256; readonly at: number }>;
+  readonly projects: Map<ProjectId, ProjectState>;
+  /** Pushes whose pipeline is still to be read, by the id of the run that may come of them. */
+  readonly triggers: Map<RunId, TriggerState>;
+  /** Ended runs that people must still be told about. */
+  readonly outbox: Map<RunId, OutboxState>;
   /** Index: stages in phase `waiting`; the order is the order in which they came, not quite that of `since`. */
   readonly waiting: Set<StageState>;
   /** Index: leases that have not ended, by project. */
@@ -149,6 +165,8 @@ export interface State {
     readonly runs: Set<RunState>;
     readonly stages: Set<StageState>;
     readonly agents: Set<AgentId>;
+    readonly triggers: Set<RunId>;
+    readonly outbox: Set<RunId>;
   };
 }
 
@@ -162,9 +180,18 @@ export function emptyState(): State {
     runs: new Map(),
     agents: new Map(),
     recorded: new Map(),
+    projects: new Map(),
+    triggers: new Map(),
+    outbox: new Map(),
     waiting: new Set(),
     shares: new Map(),
-    touched: { runs: new Set(), stages: new Set(), agents: new Set() },
+    touched: {
+      runs: new Set(),
+      stages: new Set(),
+      agents: new Set(),
+      triggers: new Set(),
+      outbox: new Set(),
+    },
   };
 }
 

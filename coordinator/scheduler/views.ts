@@ -44,6 +44,8 @@ export function runSummary(run: RunState): RunSummary {
     submittedAt: iso(run.acceptedAt),
     startedAt: isoOrNull(run.startedAt),
     finishedAt: isoOrNull(run.ended?.at),
+    failure: run.failure ?? null,
+    failing: run.ended?.failing ?? null,
   };
 }
 
@@ -130,6 +132,7 @@ function stepViews(stage: StageState): readonly StepView[] {
       exitCode: step?.finished?.exitCode ?? null,
       startedAt: isoOrNull(step?.startedAt),
       finishedAt: isoOrNull(step?.finished?.at),
+      incomplete: step?.finished?.incomplete ?? null,
     };
   });
 }

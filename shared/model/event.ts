@@ -7,7 +7,9 @@
  */
 import type { Failure } from './failure.js';
 import type { AgentId, InstanceId, RunId, Sha256, Token } from './ids.js';
-import type { RunFacts, Trust } from './pipeline.js';
+import type { Condition, RunFacts, Trust } from './pipeline.js';
+import type { Failing, MoveSource, NewsKind, Project, ReportedMove } from './project.js';
+import type { ProjectId } from './ids.js';
 
 /** What scheduling needs of a stage; the rest is in the plan. */
 export interface StageOutline {
@@ -23,6 +25,8 @@ export interface StageOutline {
   /** Names of the steps, in order: number 1 is the first. */
   readonly steps: readonly string[];
   readonly image?: string;
+  /** `if`, where it was not decided before the run. */
+  readonly condition?: Condition;
 }
 
 /** An agent as it was registered: by whoever had its join token, or by itself with its key. */
@@ -65,6 +69,8 @@ export type Report =
       readonly exitCode?: number;
       readonly durationMs: number;
       readonly failure?: Failure;
+      /** What is missing of its log, in a sentence. */
+      readonly incomplete?: string;
     }
   | {
       readonly kind: 'AttemptFinished';
@@ -88,6 +94,8 @@ export type Event =
       readonly facts: RunFacts;
       readonly stages: readonly StageOutline[];
       readonly retryOf?: RunId;
+      /** The run could not begin (its pipeline is invalid): it has no stages and ends at once. */
+      readonly failure?: Failure;
     }
   | {
       readonly kind: 'CancelRequested';
@@ -139,14 +147,28 @@ export type Event =
       readonly stage: number;
       readonly status: 'succeeded' | 'failed' | 'canceled' | 'skipped';
       readonly failure?: Failure;
-      /** For `skipped`: the need that did not succeed. */
+      /** For `skipped`: the need that did not succeed; absent: its condition did not hold. */
       readonly because?: number;
     }
   | {
       readonly kind: 'RunEnded';
       readonly run: RunId;
       readonly status: 'succeeded' | 'failed' | 'canceled';
+      /** Of a push that failed: since when its branch does. */
+      readonly failing?: Failing;
+      /** People are told: the run stands in the outbox until `NotificationsDone`. */
+      readonly news?: NewsKind;
     }
+  /** One target of the outbox has got the news about a run, or never will. */
+  | {
+      readonly kind: 'Notified';
+      readonly run: RunId;
+      /** `mail:<address>` or `webhook:<name>`. */
+      readonly target: string;
+      readonly outcome: 'delivered' | 'given-up';
+      readonly message: string;
+    }
+  | { readonly kind: 'NotificationsDone'; readonly run: RunId }
   /** The record is in S3 and RUNS; the run leaves the state. */
   | { readonly kind: 'RunRecorded'; readonly run: RunId }
   | ({ readonly kind: 'AgentRegistered' } & AgentRegistration)
@@ -157,7 +179,37 @@ export type Event =
       readonly by: string;
     }
   /** Unseen for a day; it must register again. */
-  | { readonly kind: 'AgentForgotten'; readonly agent: AgentId };
+  | { readonly kind: 'AgentForgotten'; readonly agent: AgentId }
+  /** Added, or changed as a whole. */
+  | { readonly kind: 'ProjectSet'; readonly project: Project; readonly by: string }
+  | { readonly kind: 'ProjectRemoved'; readonly project: ProjectId; readonly by: string }
+  /** What became of a project's refs, as far as it was news. */
+  | {
+      readonly kind: 'RefsMoved';
+      readonly project: ProjectId;
+      readonly source: MoveSource;
+      /** `asks`: a run is wanted; its id is pending until `RunAccepted` or `TriggerSettled`. */
+      readonly moves: readonly (ReportedMove & { readonly asks: boolean })[];
+      /** The branch that the remote's HEAD names, when it was seen. */
+      readonly head?: string;
+    }
+  /** A push that gets no run. */
+  | {
+      readonly kind: 'TriggerSettled';
+      readonly run: RunId;
+      readonly project: ProjectId;
+      readonly reason: string;
+    }
+  /** Done outside of the state, by a person: users, tokens, secrets, credentials. For the audit only. */
+  | {
+      readonly kind: 'Audited';
+      readonly by: string;
+      /** `user.add`, `token.revoke`, `secret.set` … */
+      readonly action: string;
+      readonly subject: string;
+      readonly project?: ProjectId;
+      readonly detail?: string;
+    };
 
 export type EventKind = Event['kind'];
 

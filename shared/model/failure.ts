@@ -26,6 +26,8 @@ export type Failure =
   | { readonly kind: 'artifact-refused'; readonly artifact: string; readonly message: string }
   /** Two needed stages bring the same path. */
   | { readonly kind: 'artifact-conflict'; readonly path: string; readonly message: string }
+  /** A secret that the stage names: there is none, or this run may not see it. */
+  | { readonly kind: 'secret-unavailable'; readonly secret: string; readonly message: string }
   | { readonly kind: 'agent-lost'; readonly agent: string; readonly message: string }
   | { readonly kind: 'agent-stopped'; readonly agent: string }
   | { readonly kind: 'storage-unavailable'; readonly message: string }
@@ -52,6 +54,7 @@ export function blameOf(failure: Failure): Blame {
     case 'artifact-missing':
     case 'artifact-refused':
     case 'artifact-conflict':
+    case 'secret-unavailable':
       return 'theirs';
     case 'checkout-failed':
     case 'image-unavailable':
@@ -103,6 +106,8 @@ export function describeFailure(failure: Failure): string {
       return `service ${failure.service}: ${failure.message}`;
     case 'image-unavailable':
       return `image ${failure.image}: ${failure.message}`;
+    case 'secret-unavailable':
+      return `secret ${failure.secret}: ${failure.message}`;
     case 'agent-lost':
       return `agent ${failure.agent} was lost: ${failure.message}`;
     case 'agent-stopped':

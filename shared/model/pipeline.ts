@@ -1,5 +1,33 @@
 /** A compiled pipeline: text, matrix and defaults are gone; every value is complete. See `coordinator/pipeline`. */
 import type { CommitId, ProjectId, RunId, Sha256 } from './ids.js';
+import type { NewsKind } from './project.js';
+
+/** A secret of the project as a step sees it: the variable, and the secret's name. */
+export interface SecretUse {
+  readonly variable: string;
+  readonly secret: string;
+}
+
+/** An `if` that is left when the run begins. */
+export type Condition =
+  /** It does not hold, whatever happens: the stage is skipped at once. */
+  | { readonly kind: 'never'; readonly text: string }
+  /** It speaks of the stage's needs or says `always()`: looked at when all needs have ended. */
+  | {
+      readonly kind: 'after-needs';
+      /** CEL, as written. */
+      readonly text: string;
+      /** What `changed(…)` gave, by its arguments as JSON. */
+      readonly changed: Readonly<Record<string, boolean>>;
+    };
+
+/** Whom a pipeline wants to be told, beside those who caused a run. */
+export interface NotifyRules {
+  readonly when: readonly NewsKind[];
+  readonly mail: readonly string[];
+  /** Names of webhooks of the project. */
+  readonly webhooks: readonly string[];
+}
 
 export interface PlannedStep {
   /** From 1 within the stage; the step's id. */
@@ -12,6 +40,10 @@ export interface PlannedStep {
   readonly timeoutMs?: number;
   /** Relative to the workspace; no `..`. */
   readonly workdir?: string;
+  /** Beside those of the stage. */
+  readonly secrets?: readonly SecretUse[];
+  /** Its `if` does not hold in this run. */
+  readonly skipped?: true;
 }
 
 export interface PlannedService {
@@ -55,6 +87,9 @@ export interface PlannedStage {
   readonly maxAttempts: number;
   readonly steps: readonly PlannedStep[];
   readonly artifacts: readonly PlannedArtifact[];
+  /** Variables of all steps. */
+  readonly secrets?: readonly SecretUse[];
+  readonly condition?: Condition;
 }
 
 /** Where the code of a run comes from. */
@@ -90,13 +125,22 @@ export interface RunFacts {
   readonly branch?: string;
   readonly tag?: string;
   readonly commit: CommitId;
+  /** Of a push: where the ref was before. Absent when it was new. */
+  readonly before?: CommitId;
   /** For a submitted tree: the commit it was made from, if there was one. */
   readonly baseCommit?: CommitId;
   /** First line of the commit message, at most 200 characters. */
   readonly title: string;
   readonly author?: string;
-  /** Who asked for the run: a user's name. */
+  /** The commit's whole message, at most 2,000 characters. */
+  readonly message?: string;
+  /** Who asked for the run: a user's name; of a push, whoever pushed as far as it is known, else its author. */
   readonly by: string;
+  /**
+   * Whether its stages get the secrets that they name: derived by the coordinator, from where the commit was found or
+   * from the rights of whoever submitted.
+   */
+  readonly maySeeSecrets?: boolean;
   readonly inputs: Readonly<Record<string, string>>;
 }
 
@@ -109,6 +153,7 @@ export interface Plan {
   readonly stages: readonly PlannedStage[];
   /** The pipeline's text as it was compiled. */
   readonly pipelineText: string;
+  readonly notify?: NotifyRules;
 }
 
 /** `test`, or `test (python=3.12, os=linux)` for a cell of a matrix. */

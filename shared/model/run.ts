@@ -1,6 +1,7 @@
 /** What people and scripts see of a run: the shape of `gantry show --json`. Times are ISO 8601 with milliseconds. */
 import type { Failure } from './failure.js';
 import type { AgentId, RunId, Token } from './ids.js';
+import type { Failing } from './project.js';
 
 export const stageStatuses = [
   'pending',
@@ -30,6 +31,8 @@ export interface StepView {
   readonly exitCode: number | null;
   readonly startedAt: string | null;
   readonly finishedAt: string | null;
+  /** What is missing of its log, in a sentence; null: nothing. */
+  readonly incomplete: string | null;
 }
 
 export interface AttemptView {
@@ -90,6 +93,10 @@ export interface RunView {
   readonly submittedAt: string;
   readonly startedAt: string | null;
   readonly finishedAt: string | null;
+  /** Why the run could not begin. */
+  readonly failure: Failure | null;
+  /** Since when its branch fails. */
+  readonly failing: Failing | null;
   readonly stages: readonly StageView[];
   readonly artifacts: readonly ArtifactView[];
 }

@@ -32,6 +32,8 @@ export function failureToWire(failure: Failure): FailureMessage {
       return { ...message, subject: failure.artifact };
     case 'artifact-conflict':
       return { ...message, subject: failure.path };
+    case 'secret-unavailable':
+      return { ...message, subject: failure.secret };
     case 'agent-lost':
     case 'agent-stopped':
     case 'disk-full':
@@ -79,6 +81,8 @@ export function failureFromWire(message: Failure__Output): Failure {
       return { kind: 'artifact-refused', artifact: subject, message: detail };
     case 'artifact-conflict':
       return { kind: 'artifact-conflict', path: subject, message: detail };
+    case 'secret-unavailable':
+      return { kind: 'secret-unavailable', secret: subject, message: detail };
     case 'agent-lost':
       return { kind: 'agent-lost', agent: subject, message: detail };
     case 'agent-stopped':

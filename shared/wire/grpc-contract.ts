@@ -7,12 +7,16 @@ import { dirname, join } from 'node:path';
 import { loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
 import type { ProtoGrpcType as LinkType } from './gen/agent_link.js';
+import type { ProtoGrpcType as AccessType } from './gen/access.js';
 import type { ProtoGrpcType as FleetType } from './gen/fleet.js';
+import type { ProtoGrpcType as ProjectsType } from './gen/projects.js';
 import type { ProtoGrpcType as RunsType } from './gen/runs.js';
 
 type V1<T extends { gantry: { v1: unknown } }> = T['gantry']['v1'];
 export interface Contract {
   readonly Runs: V1<RunsType>['Runs'];
+  readonly Projects: V1<ProjectsType>['Projects'];
+  readonly Access: V1<AccessType>['Access'];
   readonly Fleet: V1<FleetType>['Fleet'];
   readonly AgentLink: V1<LinkType>['AgentLink'];
   readonly packageDefinition: PackageDefinition;
@@ -33,13 +37,19 @@ let loaded: Contract | undefined;
 export function loadContract(): Contract {
   if (loaded !== undefined) return loaded;
   const packageDefinition = loadSync(
-    ['gantry/v1/runs.proto', 'gantry/v1/fleet.proto', 'gantry/v1/agent_link.proto'],
+    ['runs', 'projects', 'access', 'fleet', 'agent_link'].map((name) => `gantry/v1/${name}.proto`),
     { includeDirs: [protoDirectory()], longs: Number, enums: String, bytes: Buffer, oneofs: true },
   );
-  // The three generated types describe parts of one package; the loader itself knows no types.
-  const { v1 } = (loadPackageDefinition(packageDefinition) as unknown as RunsType & FleetType & LinkType)
-    .gantry;
-  loaded = { Runs: v1.Runs, Fleet: v1.Fleet, AgentLink: v1.AgentLink, packageDefinition };
+  // The generated types describe parts of one package; the loader itself knows no types.
+  const { v1 } = (
+    loadPackageDefinition(packageDefinition) as unknown as RunsType &
+      ProjectsType &
+      AccessType &
+      FleetType &
+      LinkType
+  ).gantry;
+  const { Runs, Projects, Access, Fleet, AgentLink } = v1;
+  loaded = { Runs, Projects, Access, Fleet, AgentLink, packageDefinition };
   return loaded;
 }
 

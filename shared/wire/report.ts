@@ -39,6 +39,7 @@ function bodyToWire(report: Report): ReportMessage {
           durationMs: Math.round(report.durationMs),
           ...(report.exitCode === undefined ? {} : { exitCode: report.exitCode }),
           ...(report.failure === undefined ? {} : { failure: failureToWire(report.failure) }),
+          incomplete: report.incomplete ?? '',
         },
       };
     case 'AttemptFinished':
@@ -97,6 +98,7 @@ function bodyFromWire(message: Report__Output): Report {
         durationMs: body.durationMs ?? 0,
         ...(body.exitCode === undefined ? {} : { exitCode: body.exitCode }),
         ...(body.failure === undefined ? {} : { failure: failureFromWire(body.failure) }),
+        ...(body.incomplete === undefined || body.incomplete === '' ? {} : { incomplete: body.incomplete }),
       };
     }
     case 'attemptFinished': {

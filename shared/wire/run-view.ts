@@ -5,7 +5,9 @@ import type { AttemptView as AttemptMessage, AttemptView__Output } from './gen/g
 import type { RunView as RunMessage, RunView__Output } from './gen/gantry/v1/RunView.js';
 import type { StageView as StageMessage, StageView__Output } from './gen/gantry/v1/StageView.js';
 import type { StepView as StepMessage, StepView__Output } from './gen/gantry/v1/StepView.js';
-import { parseAgentId, parseRunId } from '../model/ids.js';
+import type { Failing as FailingMessage, Failing__Output } from './gen/gantry/v1/Failing.js';
+import { parseAgentId, parseCommitId, parseRunId } from '../model/ids.js';
+import type { Failing, RunAtCommit } from '../model/project.js';
 import {
   agentStatuses,
   attemptStatuses,
@@ -31,6 +33,7 @@ export const stepToWire = (step: StepView): StepMessage => ({
   status: step.status,
   startedAt: step.startedAt ?? '',
   finishedAt: step.finishedAt ?? '',
+  incomplete: step.incomplete ?? '',
   ...(step.exitCode === null ? {} : { exitCode: step.exitCode }),
 });
 
@@ -41,6 +44,7 @@ export const stepFromWire = (step: StepView__Output): StepView => ({
   exitCode: step.exitCode ?? null,
   startedAt: orNull(step.startedAt),
   finishedAt: orNull(step.finishedAt),
+  incomplete: orNull(step.incomplete),
 });
 
 export const attemptToWire = (attempt: AttemptView): AttemptMessage => ({
@@ -130,7 +134,26 @@ export const runSummaryToWire = (run: RunSummary): RunMessage => ({
   submittedAt: run.submittedAt,
   startedAt: run.startedAt ?? '',
   finishedAt: run.finishedAt ?? '',
+  ...(run.failure === null ? {} : { failure: failureToWire(run.failure) }),
+  ...(run.failing === null ? {} : { failing: failingToWire(run.failing) }),
 });
+
+const failingToWire = ({ since, lastGreen }: Failing): FailingMessage => ({
+  sinceRun: since.run,
+  sinceCommit: since.commit,
+  lastGreenRun: lastGreen?.run ?? '',
+  lastGreenCommit: lastGreen?.commit ?? '',
+});
+
+function failingFromWire(failing: Failing__Output): Failing {
+  const at = (run: string | undefined, commit: string | undefined): RunAtCommit => ({
+    run: parsed('failing.run', 'a run id', parseRunId, run),
+    commit: parsed('failing.commit', 'a commit id', parseCommitId, commit),
+  });
+  const since = at(failing.sinceRun, failing.sinceCommit);
+  const hasGreen = failing.lastGreenRun !== undefined && failing.lastGreenRun !== '';
+  return hasGreen ? { since, lastGreen: at(failing.lastGreenRun, failing.lastGreenCommit) } : { since };
+}
 
 export const runSummaryFromWire = (run: RunView__Output): RunSummary => ({
   run: parsed('run', 'a run id', parseRunId, run.run),
@@ -146,6 +169,8 @@ export const runSummaryFromWire = (run: RunView__Output): RunSummary => ({
   submittedAt: run.submittedAt ?? '',
   startedAt: orNull(run.startedAt),
   finishedAt: orNull(run.finishedAt),
+  failure: run.failure == null ? null : failureFromWire(run.failure),
+  failing: run.failing == null ? null : failingFromWire(run.failing),
 });
 
 export const runToWire = (run: RunView): RunMessage => ({

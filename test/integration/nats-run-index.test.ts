@@ -42,6 +42,8 @@ const run = (n: number, changes: Partial<FinishedRun> = {}): FinishedRun => ({
   title: `run ${n}`,
   author: null,
   by: 'ann',
+  failure: null,
+  failing: null,
   event: 'submit',
   retryOf: null,
   submittedAt: new Date(1_700_000_000_000 + n * 1_000).toISOString(),

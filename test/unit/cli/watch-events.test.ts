@@ -23,6 +23,8 @@ const view: RunView = {
   submittedAt: '2026-01-01T00:00:00.000Z',
   startedAt: null,
   finishedAt: null,
+  failure: null,
+  failing: null,
   stages: [],
   artifacts: [],
 };

@@ -1,0 +1,139 @@
+/** Requests about projects: settings, and what was seen of their refs. See `handle.ts`. */
+import type { Event } from '../../shared/model/event.js';
+import type { ReportedMove } from '../../shared/model/project.js';
+import { isLateMove } from './apply-project.js';
+import type { Answer, Command, Handled } from './command.js';
+import { branchOf, defaultBranchOf, type ProjectState } from './project-state.js';
+import type { RunState, State } from './state.js';
+
+const done: Answer = { kind: 'done' };
+const answer = (given: Answer): Handled => ({ events: [], answer: given });
+
+type ProjectCommand<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>;
+
+export function setProject(state: State, command: ProjectCommand<'SetProject'>): Handled {
+  const { project, by, isNew } = command;
+  const known = state.projects.get(project.id);
+  if (isNew && known !== undefined) {
+    // The same request again, because its answer was lost.
+    if (JSON.stringify(known.project) === JSON.stringify(project)) return answer(done);
+    return answer({ kind: 'refused', message: `project ${project.name} exists already: change it with set` });
+  }
+  if (!isNew && known === undefined) {
+    return answer({ kind: 'not-found', message: `there is no project ${project.name}` });
+  }
+  return { events: [{ kind: 'ProjectSet', project, by }], answer: done };
+}
+
+export function removeProject(state: State, command: ProjectCommand<'RemoveProject'>): Handled {
+  if (!state.projects.has(command.project)) {
+    return answer({ kind: 'not-found', message: `there is no project ${command.project}` });
+  }
+  return { events: [{ kind: 'ProjectRemoved', project: command.project, by: command.by }], answer: done };
+}
+
+/**
+ * What was seen of a project's refs, by a poll or told by a webhook. Of each ref what is known decides:
+ *
+ *   the move ends at the tip, or is one of the last moves     known: whoever reported it first
+ *   it begins at the tip (or the ref is new)                  a push
+ *   it begins where a known move began, and ends elsewhere    covered: a poll saw several pushes as one
+ *   it ends where a known move began                          a push, reported late: it gets its run, the tip stays
+ *   anything else                                             a push; should the report be wrong, the next poll says so
+ *
+ * The first poll records the tips, and asks for a run of the default branch alone.
+ */
+export function reportMoves(state: State, command: ProjectCommand<'ReportMoves'>): Handled {
+  const known = state.projects.get(command.project);
+  if (known === undefined) return answer({ kind: 'not-found', message: `no project ${command.project}` });
+  const { source } = command;
+  if (source.kind === 'webhook' && known.deliveries.has(source.delivery)) {
+    return answer({ kind: 'refused', message: `delivery ${source.delivery} was taken before` });
+  }
+  const head = command.head ?? known.head;
+  const isFirst = source.kind === 'poll' && !known.polled;
+  const wanted = defaultBranchOf({ ...known, head });
+  const moves: (ReportedMove & { readonly asks: boolean })[] = [];
+  for (const move of command.moves) {
+    const news = judge(known, move);
+    if (news === 'known') continue;
+    const isPush = !isFirst || (wanted !== undefined && branchOf(move.ref) === wanted);
+    const asks = news === 'push' && isPush && move.new !== undefined && isBuilt(move.ref);
+    moves.push({ ...move, asks: asks && !isAsked(state, move) });
+  }
+  if (moves.length === 0 && source.kind === 'poll' && !isFirst && head === known.head) return answer(done);
+  const events: Event[] = [
+    {
+      kind: 'RefsMoved',
+      project: command.project,
+      source,
+      moves,
+      ...(command.head === undefined ? {} : { head: command.head }),
+    },
+  ];
+  for (const move of moves) if (move.new === undefined) events.push(...cancelWaiting(state, known, move.ref));
+  return { events, answer: { kind: 'moved', runs: moves.filter(({ asks }) => asks).map(({ run }) => run) } };
+}
+
+const isBuilt = (ref: string): boolean => ref.startsWith('refs/heads/') || ref.startsWith('refs/tags/');
+
+const isAsked = (state: State, { run }: ReportedMove): boolean =>
+  state.triggers.has(run) || state.runs.has(run) || state.recorded.has(run);
+
+function judge(known: ProjectState, move: ReportedMove): 'known' | 'push' | 'covered' {
+  const ref = known.refs.get(move.ref);
+  if (ref === undefined) return move.new === undefined ? 'known' : 'push';
+  if (ref.tip === move.new || ref.moves.some((other) => other.run === move.run)) return 'known';
+  if (ref.tip === move.old) return 'push';
+  const isCovered = move.old !== undefined && ref.moves.some((other) => other.old === move.old);
+  if (isCovered) return 'covered';
+  // A late deletion must not end a branch that was made again.
+  if (move.new === undefined && ref.moves.some((other) => other.old === undefined)) return 'covered';
+  return isLateMove(ref.moves, ref.tip, move) || move.new !== undefined ? 'push' : 'covered';
+}
+
+/** Runs of a branch that is gone, as far as nothing of them has begun. */
+function cancelWaiting(state: State, { project }: ProjectState, ref: string): readonly Event[] {
+  const branch = branchOf(ref);
+  if (branch === undefined) return [];
+  return [...state.runs.values()]
+    .filter(({ facts }) => facts.project === project.id && facts.event === 'push' && facts.branch === branch)
+    .filter((run) => run.open > 0 && run.canceledBy === undefined && !hasBegun(run))
+    .map(({ run }) => ({ kind: 'CancelRequested', run, by: `the deletion of branch ${branch}` }));
+}
+
+const hasBegun = (run: RunState): boolean =>
+  run.stages.some(({ phase }) => phase.kind !== 'pending' && phase.kind !== 'waiting');
+
+/** Older runs of the branch, if the project wants only the newest to go on. */
+export function superseded(state: State, run: RunState['run'], facts: RunState['facts']): readonly Event[] {
+  const known = state.projects.get(facts.project);
+  if (known?.project.settings.cancelSuperseded !== true) return [];
+  if (facts.event !== 'push' || facts.branch === undefined) return [];
+  return [...state.runs.values()]
+    .filter((other) => other.facts.project === facts.project && other.facts.event === 'push')
+    .filter(
+      (other) => other.facts.branch === facts.branch && other.open > 0 && other.canceledBy === undefined,
+    )
+    .map((other) => ({ kind: 'CancelRequested', run: other.run, by: `a newer push, run ${run}` }));
+}
+
+/** A push that gets no run, and why. */
+export function settleTrigger(state: State, command: ProjectCommand<'SettleTrigger'>): Handled {
+  const trigger = state.triggers.get(command.run);
+  if (trigger === undefined) return answer(done);
+  const { run, project } = trigger;
+  return { events: [{ kind: 'TriggerSettled', run, project, reason: command.reason }], answer: done };
+}
+
+export function notified(state: State, command: ProjectCommand<'NotificationSent'>): Handled {
+  const waiting = state.outbox.get(command.run);
+  if (waiting === undefined || waiting.settled.has(command.target)) return answer(done);
+  const { run, target, outcome, message } = command;
+  return { events: [{ kind: 'Notified', run, target, outcome, message }], answer: done };
+}
+
+export function notificationsDone(state: State, command: ProjectCommand<'NotificationsSettled'>): Handled {
+  if (!state.outbox.has(command.run)) return answer(done);
+  return { events: [{ kind: 'NotificationsDone', run: command.run }], answer: done };
+}

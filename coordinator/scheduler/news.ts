@@ -1,0 +1,30 @@
+/** What the end of a run means to people: whether its branch broke, is still broken, or is mended. */
+import type { Failing, NewsKind } from '../../shared/model/project.js';
+import type { RunState, State } from './state.js';
+
+export interface News {
+  readonly failing?: Failing;
+  readonly news?: NewsKind;
+}
+
+/**
+ * Runs of pushes are compared with the last one of their branch; the end of a run that is older than one that has ended
+ * already is no news. A run that somebody asked for by hand is told when it failed. A canceled run says nothing.
+ */
+export function newsOf(state: State, run: RunState, status: 'succeeded' | 'failed' | 'canceled'): News {
+  const { project, event, branch, commit } = run.facts;
+  const known = state.projects.get(project);
+  if (known === undefined || status === 'canceled') return {};
+  if (event !== 'push' || branch === undefined) return status === 'failed' ? { news: 'failed' } : {};
+  const before = known.branches.get(branch);
+  if (before !== undefined && before.order > run.order) return {};
+  if (status === 'succeeded') return before?.status === 'failing' ? { news: 'fixed' } : {};
+  if (before?.status === 'failing' && before.failing !== undefined) {
+    return { news: 'still-failing', failing: before.failing };
+  }
+  const since = { run: run.run, commit };
+  return {
+    news: 'failed',
+    failing: { since, ...(before?.lastGreen === undefined ? {} : { lastGreen: before.lastGreen }) },
+  };
+}

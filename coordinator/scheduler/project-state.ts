@@ -1,0 +1,72 @@
+/** What the state holds of projects: settings, the refs as they were last seen, how branches fare, what is pending. */
+import type { CommitId, ProjectId, RunId } from '../../shared/model/ids.js';
+import type { Failing, MoveSource, NewsKind, Project, ReportedMove } from '../../shared/model/project.js';
+
+/** A branch's runs of pushes, as far as they ended green or red; a canceled one says nothing about the code. */
+export interface BranchState {
+  readonly status: 'green' | 'failing';
+  /** The last run that counted, and its age: the end of an older one is no news. */
+  readonly run: RunId;
+  readonly order: number;
+  readonly failing?: Failing;
+  readonly lastGreen?: { readonly run: RunId; readonly commit: CommitId };
+}
+
+export interface RefState {
+  /** Absent: it was deleted, and is remembered for its last moves only. */
+  readonly tip?: CommitId;
+  /** The last moves of it, newest last: who reports one of them late or again brings no news. */
+  readonly moves: readonly ReportedMove[];
+}
+
+export interface DeliveryState {
+  readonly delivery: string;
+  readonly at: number;
+  readonly pusher?: string;
+  readonly moves: readonly (ReportedMove & { readonly asks: boolean })[];
+}
+
+export interface ProjectState {
+  project: Project;
+  readonly addedAt: number;
+  /** Its refs were recorded once: from now on a move is a push. */
+  polled: boolean;
+  /** The branch that the remote's HEAD names. */
+  head: string | undefined;
+  readonly refs: Map<string, RefState>;
+  readonly branches: Map<string, BranchState>;
+  /** Oldest first, bounded: for showing, and against replays while a signature is young enough to count. */
+  readonly deliveries: Map<string, DeliveryState>;
+}
+
+/** A push that asks for a run whose pipeline was not read yet. */
+export interface TriggerState {
+  readonly run: RunId;
+  readonly project: ProjectId;
+  readonly move: ReportedMove;
+  readonly source: MoveSource;
+  readonly at: number;
+}
+
+/** A run that people must be told about. */
+export interface OutboxState {
+  readonly run: RunId;
+  readonly project: ProjectId;
+  readonly news: NewsKind;
+  readonly at: number;
+  /** Targets that need nothing more. */
+  readonly settled: Set<string>;
+}
+
+/** Moves kept of a ref. */
+export const keptMoves = 8;
+/** Deleted refs kept of a project, so that a push that is told late does not bring one back. */
+export const keptDeletedRefs = 100;
+/** Deliveries kept of a project. A signature counts for five minutes, and 1,000 may come in a burst. */
+export const keptDeliveries = 5_000;
+
+export const defaultBranchOf = ({ project, head }: ProjectState): string | undefined =>
+  project.settings.defaultBranch ?? head;
+
+export const branchOf = (ref: string): string | undefined =>
+  ref.startsWith('refs/heads/') ? ref.slice('refs/heads/'.length) : undefined;
