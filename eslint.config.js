@@ -11,17 +11,28 @@ import { importX, createNodeResolver } from 'eslint-plugin-import-x';
 const mayImport = {
   'shared/model': [],
   'shared/async': [],
+  'shared/text': [],
   'shared/wire': ['shared/model'],
   'shared/blob': ['shared/model', 'shared/async'],
   'shared/git': ['shared/model', 'shared/async'],
   'coordinator/pipeline': ['shared/model'],
-  'coordinator/scheduler': ['shared/model'],
+  'coordinator/scheduler': ['shared/model', 'coordinator/pipeline', 'coordinator/gate'],
+  'coordinator/gate': ['shared/model'],
   'coordinator/journal': ['shared'],
   'coordinator/dispatch': ['shared'],
   'coordinator/fleet': ['shared'],
   'coordinator/logs': ['shared'],
   'coordinator/access': ['shared'],
   'coordinator/history': ['shared', 'coordinator/scheduler', 'coordinator/journal', 'coordinator/logs'],
+  'coordinator/feedback': [
+    'shared',
+    'coordinator/scheduler',
+    'coordinator/gate',
+    'coordinator/access',
+    'coordinator/secrets',
+    'coordinator/source',
+    'coordinator/coordinator.ts',
+  ],
   'coordinator/source': ['shared'],
   'coordinator/storage': ['shared'],
   'coordinator/cli': ['shared', 'coordinator'],
@@ -49,10 +60,16 @@ const sdks = [
   { packages: ['@aws-sdk/*', '@smithy/*'], files: ['**/s3-*.ts'] },
   { packages: ['dockerode'], files: ['**/docker-*.ts'] },
   { packages: ['@grpc/*', 'grpc-health-check'], files: ['**/grpc-*.ts'] },
+  { packages: ['nodemailer'], files: ['**/mail-*.ts'] },
 ];
 
 // 3. What the pure core may not do, and the packages it may use by name.
-const pure = { 'shared/model': [], 'coordinator/pipeline': ['yaml', 'zod'], 'coordinator/scheduler': [] };
+const pure = {
+  'shared/model': [],
+  'coordinator/pipeline': ['yaml', 'zod', '@marcbachmann/cel-js', '@bufbuild/re2'],
+  'coordinator/scheduler': [],
+  'coordinator/gate': [],
+};
 
 const sdkPatterns = (allowed) =>
   sdks

@@ -1,7 +1,10 @@
 /** Configuration of the coordinator: flags, then `GANTRY_*`, then defaults. Read here and nowhere else, all errors at once. */
 import { Option, type Command } from 'commander';
 import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { logLevels } from '../shared/log.js';
+import { parseMailAddress, type MailAddress } from '../shared/model/mail-address.js';
+import { parseSmtpUrl, SmtpUrlError, type SmtpServer } from './feedback/smtp-url.js';
 
 export interface HostPort {
   readonly host: string;
@@ -13,6 +16,8 @@ export interface CoordinatorConfig {
   readonly httpListen: HostPort;
   /** `host:port` given to agents and shown to people. */
   readonly advertise: string;
+  /** Scheme, host and port that webhooks are sent to. */
+  readonly publicUrl: string;
   readonly prefix: string;
   readonly keysDirectory: string;
   /** Rebuilt at any time: fetched repositories for reading pipeline files. */
@@ -42,6 +47,8 @@ export interface CoordinatorConfig {
     readonly ca?: Buffer;
   };
   readonly repoRoots: readonly string[];
+  /** Absent: no mail is sent. */
+  readonly mail?: { readonly server: SmtpServer; readonly from: MailAddress };
   readonly tls?: { readonly certificate: Buffer; readonly key: Buffer; readonly ca?: Buffer };
   readonly logLevel: string;
   readonly logPretty: boolean;
@@ -70,7 +77,7 @@ export function addCoordinatorOptions(command: Command): Command {
       ),
     )
     .addOption(
-      option('--http-listen <host:port>', 'health: /healthz and /readyz', 'GANTRY_HTTP_LISTEN').default(
+      option('--http-listen <host:port>', 'health and webhooks', 'GANTRY_HTTP_LISTEN').default(
         '127.0.0.1:7421',
       ),
     )
@@ -79,6 +86,13 @@ export function addCoordinatorOptions(command: Command): Command {
         '--advertise <host[:port]>',
         'address given to agents and people (default: --grpc-listen)',
         'GANTRY_ADVERTISE',
+      ),
+    )
+    .addOption(
+      option(
+        '--public-url <url>',
+        'where webhooks are sent, as git servers reach it (default: http, the advertised host, and the port of --http-listen)',
+        'GANTRY_PUBLIC_URL',
       ),
     )
     .addOption(option('--keys <dir>', 'keys that coordinators share (see `gantry nats init`)', 'GANTRY_KEYS'))
@@ -158,6 +172,16 @@ export function addCoordinatorOptions(command: Command): Command {
         '--repo-root <dir>',
         'repositories below this directory may be built (repeatable; environment: GANTRY_REPO_ROOT, separated by commas)',
       ).argParser(collect),
+    )
+    .addOption(
+      option(
+        '--smtp <url>',
+        'mail goes out by smtp://HOST:PORT or smtps://…; with USER:PASSWORD@ better in the environment than in a process list',
+        'GANTRY_SMTP',
+      ),
+    )
+    .addOption(
+      option('--mail-from <address>', 'sender of mail (default: gantry@ this machine)', 'GANTRY_MAIL_FROM'),
     )
     .addOption(option('--tls-cert <file>', 'certificate chain of this server', 'GANTRY_TLS_CERT'))
     .addOption(option('--tls-key <file>', 'its key', 'GANTRY_TLS_KEY'))
@@ -271,11 +295,18 @@ export function readCoordinatorConfig(
       `--advertise is missing: with --grpc-listen ${text('grpcListen') ?? ''} agents and people must be told a name or address of this machine`,
     );
   }
+  const advertised = parseHostPort(advertise)?.host ?? advertise;
+  const httpHost = advertised.includes(':') ? `[${advertised}]` : advertised;
+  const publicUrl =
+    text('publicUrl') === undefined
+      ? `http://${httpHost}:${httpListen.port}`
+      : url('publicUrl', '--public-url');
   const roots = raw['repoRoot'];
   const repoRoots =
     Array.isArray(roots) && roots.length > 0
       ? roots.filter((root): root is string => typeof root === 'string')
       : (env['GANTRY_REPO_ROOT'] ?? '').split(',').filter((root) => root !== '');
+  const mail = readMail(text('smtp'), text('mailFrom'), problems);
   if (problems.length > 0) throw new ConfigError(problems);
 
   const keys = keysDirectory ?? '';
@@ -284,6 +315,7 @@ export function readCoordinatorConfig(
     grpcListen,
     httpListen,
     advertise: parseHostPort(advertise) === undefined ? `${advertise}:${grpcListen.port}` : advertise,
+    publicUrl,
     prefix,
     keysDirectory: keys,
     cacheDirectory: text('cache') ?? `${keys}/../cache`,
@@ -306,12 +338,35 @@ export function readCoordinatorConfig(
       ...(tlsCa === undefined ? {} : { ca: tlsCa }),
     },
     repoRoots,
+    ...(mail === undefined ? {} : { mail }),
     ...(certificate === undefined || key === undefined
       ? {}
       : { tls: { certificate, key, ...(tlsCa === undefined ? {} : { ca: tlsCa }) } }),
     logLevel,
     logPretty: terminal,
   };
+}
+
+/** Also what `gantry up` checks before it starts anything. Adds to `problems` what is wrong, never with the URL itself. */
+export function readMail(
+  smtp: string | undefined,
+  mailFrom: string | undefined,
+  problems: string[],
+): CoordinatorConfig['mail'] {
+  const from = parseMailAddress(mailFrom ?? `gantry@${hostname()}`) ?? parseMailAddress('gantry@localhost');
+  if (mailFrom !== undefined && parseMailAddress(mailFrom) === undefined) {
+    problems.push(
+      `--mail-from ${mailFrom}: expected one address like gantry@example.org, without a name or brackets`,
+    );
+  }
+  if (smtp === undefined || smtp === '' || from === undefined) return undefined;
+  try {
+    return { server: parseSmtpUrl(smtp), from };
+  } catch (error) {
+    if (!(error instanceof SmtpUrlError)) throw error;
+    problems.push(`--smtp (GANTRY_SMTP): ${error.message}`);
+    return undefined;
+  }
 }
 
 const list = (value: string | undefined): readonly string[] =>

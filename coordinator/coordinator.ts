@@ -13,14 +13,16 @@
  * answered, shown or done before it is durable. A refused or unanswered append throws the state away: the process
  * stops leading, and whoever leads next replays. Recovery is no second path: a start is a replay and a first turn.
  */
+import type { HeldAttempt } from '../shared/model/agent.js';
 import type { Entry, Event } from '../shared/model/event.js';
+import type { AgentId } from '../shared/model/ids.js';
 import { deferred } from '../shared/async/deferred.js';
 import type { Logger } from '../shared/log.js';
 import { maxEntryBytes, type Journal } from './journal/journal.js';
 import { applyEntry } from './scheduler/apply.js';
-import type { Answer, Command, Effect, Now } from './scheduler/command.js';
+import type { Answer, Command, Effect, Handled, Now } from './scheduler/command.js';
 import { decide } from './scheduler/decide.js';
-import { handle } from './scheduler/handle.js';
+import { JournalLostTail, handle, notGivenOut } from './scheduler/handle.js';
 import { emptyPresence, restartTimers, type Presence } from './scheduler/presence.js';
 import { emptyState, type State } from './scheduler/state.js';
 
@@ -59,6 +61,8 @@ export interface CoordinatorOptions {
    * on it. A replay that was repeated gives them from the first on again.
    */
   readonly onEntry: (committed: CommittedEntry) => void;
+  /** Whether an agent's claim to hold a lease carries the proof that was given out with it. */
+  readonly isProven: (agent: AgentId, claim: HeldAttempt) => boolean;
   readonly log: Logger;
 }
 
@@ -222,7 +226,7 @@ export class Coordinator {
     try {
       for (const { item } of taken) {
         if (item.kind !== 'command') continue;
-        const handled = handle(this.#state, presence, item.command, now);
+        const handled = this.#handle(presence, item.command, now);
         if (handled.events.length > 0) groups.push(handled.events);
         answers.push(() => item.settle(handled.answer));
       }
@@ -241,6 +245,19 @@ export class Coordinator {
       // The state is not the journal's any more: nobody may get an answer from it.
       if (failed !== undefined)
         for (const { fail } of taken) fail(new NotLeading(failed.message, { cause: failed }));
+    }
+  }
+
+  /** An agent that says it holds what was never leased does not stop the leader, unless it can prove it. */
+  #handle(presence: Presence, command: Command, now: Now): Handled {
+    try {
+      return handle(this.#state, presence, command, now);
+    } catch (error) {
+      const { isProven, log } = this.#options;
+      if (!(error instanceof JournalLostTail) || isProven(error.agent, error.claim)) throw error;
+      const message = notGivenOut(error.agent, error.claim);
+      log.warn({ agent: error.agent, claim: error.claim }, message);
+      return { events: [], answer: { kind: 'refused', message } };
     }
   }
 

@@ -4,19 +4,22 @@
  */
 import { sleep } from '../shared/async/sleep.js';
 import { backoffMs } from '../shared/async/backoff.js';
-import type { AttemptRef, RunId } from '../shared/model/ids.js';
+import type { AgentId, AttemptRef, RunId, Token } from '../shared/model/ids.js';
 import type { Logger } from '../shared/log.js';
 import { NotLeading, type Coordinator } from './coordinator.js';
 import type { Dispatcher } from './dispatch/dispatcher.js';
+import type { Notifier } from './feedback/notifier.js';
 import type { History } from './history/history.js';
 import { RunIndexConflict } from './history/run-index.js';
 import { attemptResults, type AttemptResult, type RunRecord } from './history/record.js';
 import type { RunEvents } from './history/run-events.js';
+import type { Landing } from './landing/landing.js';
 import type { LogArchiver } from './logs/log-archiver.js';
 import type { PlanStore } from './journal/plans.js';
 import type { Command, Effect } from './scheduler/command.js';
 import { assignmentOf } from './scheduler/assignment.js';
 import { runView } from './scheduler/views.js';
+import type { Triggers } from './triggers/triggers.js';
 
 export interface EffectsOptions {
   readonly coordinator: () => Coordinator;
@@ -25,6 +28,11 @@ export interface EffectsOptions {
   readonly history: History;
   readonly events: RunEvents;
   readonly archiver: LogArchiver;
+  /** What the agent shows to prove the lease. */
+  readonly prove: (lease: { agent: AgentId; ref: AttemptRef; token: Token }) => string;
+  readonly triggers: () => Pick<Triggers, 'perform'>;
+  readonly notifier: () => Pick<Notifier, 'notify'>;
+  readonly landing: () => Pick<Landing, 'perform'>;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -52,6 +60,15 @@ export class Effects {
         return;
       case 'Drain':
         this.#background(dispatcher.drain(effect.agent, effect.draining));
+        return;
+      case 'Trigger':
+        this.#options.triggers().perform(effect.run);
+        return;
+      case 'Notify':
+        this.#options.notifier().notify(effect.run);
+        return;
+      case 'Gate':
+        this.#options.landing().perform(effect.effect);
         return;
       case 'Record':
         if (this.#recording.has(effect.run)) return;
@@ -84,7 +101,8 @@ export class Effects {
     }
     const assignment = await coordinator.read(({ state }) => assignmentOf(state, plan, ref));
     if (assignment?.token !== token) return;
-    await answered(await dispatcher.assign(agent, assignment));
+    const proof = this.#options.prove({ agent, ref, token });
+    await answered(await dispatcher.assign(agent, { ...assignment, proof }));
   }
 
   /** Stores the record, again and again until it is stored; then the run leaves the state. */

@@ -11,7 +11,11 @@ import type { Logger } from '../shared/log.js';
 import { afterReconnects, connectNats, type NatsAuth } from '../shared/nats/nats-connection.js';
 import { natsNames } from '../shared/nats/names.js';
 import { gantryVersion } from '../shared/version.js';
+import { AuditLog } from './access/audit-log.js';
 import { openKeys } from './access/keys.js';
+import { natsDirectory } from './access/nats-directory.js';
+import { isLeaseProof, leaseProof } from './access/tokens.js';
+import { endedRuns } from './api/ended-runs.js';
 import { startApi } from './api/grpc-server.js';
 import { ProgressBoard } from './api/progress-board.js';
 import type { Services } from './api/services.js';
@@ -20,6 +24,7 @@ import { ConfigError, type CoordinatorConfig, type HostPort } from './config.js'
 import { Coordinator } from './coordinator.js';
 import { natsDispatcher } from './dispatch/nats-dispatcher.js';
 import { Effects } from './effects.js';
+import { feedbackOf } from './feedback/assemble.js';
 import type { AgentAccess } from './fleet/agent-access.js';
 import { jwtAgentAccess } from './fleet/jwt-agent-access.js';
 import { loadNatsKeys } from './fleet/nats-credentials.js';
@@ -30,12 +35,21 @@ import { RunEvents } from './history/run-events.js';
 import { openNatsJournal } from './journal/nats-journal.js';
 import { natsPlanStore } from './journal/nats-plans.js';
 import { ensureStreams, mayPurge } from './journal/nats-streams.js';
+import { gateworkOf } from './landing/assemble.js';
 import { natsLiveLog } from './logs/nats-live-log.js';
 import { LogArchiver } from './logs/log-archiver.js';
 import { LogKeeper } from './logs/log-keeper.js';
 import { PlanCache, sweepPlans } from './plan-cache.js';
 import { readPipelineAt } from './source/pipeline-at.js';
-import { startHealthServer } from './web/health-server.js';
+import { natsVault } from './secrets/nats-vault.js';
+import { fetchCredential, pushCredential } from './secrets/fetch-credential.js';
+import { gateHookEnvironment } from './secrets/gate-hook.js';
+import { GateRepositories } from './source/gate-repositories.js';
+import { ProjectRepositories } from './source/project-repositories.js';
+import { pollerOf, triggersOf, webhookOf } from './triggers/assemble.js';
+import { startGateRun } from './api/start-gate-run.js';
+import { startPush } from './api/start-push.js';
+import { startHttpServer } from './web/http-server.js';
 
 export interface Serving {
   readonly grpc: HostPort;
@@ -113,6 +127,15 @@ async function assemble(
   const journal = openNatsJournal({ link, names });
   releases.push(() => journal.close());
   const dispatcher = natsDispatcher({ link, names, log });
+  const directory = await natsDirectory({ link, names, replicas, now: Date.now, log });
+  releases.push(() => directory.close());
+  const audit = new AuditLog();
+  const vault = await natsVault({ link, names, replicas, key: keys.secretsKey, now: Date.now });
+  const repositories = new ProjectRepositories({
+    roots: config.repoRoots,
+    cacheDirectory: config.cacheDirectory,
+    credential: (project) => fetchCredential(vault, project),
+  });
   const history = new History({ blobs, index, plans });
   const events = new RunEvents();
   const progress = new ProgressBoard();
@@ -126,6 +149,10 @@ async function assemble(
     history,
     events,
     archiver: new LogArchiver({ live, blobs }),
+    prove: (lease) => leaseProof(keys.tokenKey, lease),
+    triggers: () => triggers,
+    notifier: () => feedback.notifier,
+    landing: () => gatework.landing,
     log,
     signal: background.signal,
   });
@@ -138,10 +165,81 @@ async function assemble(
       // Before `take`: a recorded run's events are forgotten by it.
       for (const event of entry.events) if (event.kind === 'RunRecorded') progress.forget(event.run);
       keeper.take(entry);
+      audit.take(sequence, entry);
       events.take(sequence, entry);
+      gatework.watch.take(entry);
     },
+    isProven: (agent, { token, proof, ...ref }) => isLeaseProof(keys.tokenKey, { agent, ref, token }, proof),
     log,
   });
+  const triggers = triggersOf({
+    coordinator,
+    repositories,
+    start: (push) => startPush(services, push),
+    log,
+    signal: background.signal,
+  });
+  const poller = pollerOf({ coordinator, repositories, log });
+  releases.push(() => poller.close());
+  const feedback = feedbackOf({
+    coordinator: () => coordinator,
+    runs: endedRuns(() => services),
+    directory,
+    repositories,
+    vault,
+    ...(config.mail === undefined ? {} : { mail: config.mail }),
+    ...(config.tls?.ca === undefined ? {} : { ca: config.tls.ca.toString() }),
+    log,
+  });
+  const gates = new GateRepositories({
+    roots: config.repoRoots,
+    cacheDirectory: config.cacheDirectory,
+    credential: (project, use) =>
+      use === 'push' ? pushCredential(vault, project) : fetchCredential(vault, project),
+    hookEnvironment: (project) => gateHookEnvironment(vault, project),
+  });
+  const runs = endedRuns(() => services);
+  const gatework = gateworkOf({
+    coordinator: () => coordinator,
+    repositories: gates,
+    blobs,
+    submit: (plan, retryOf) => startGateRun(services, plan, retryOf),
+    ended: async (run) => (await runs.find(run))?.view,
+    tell: (news, stopped) => feedback.gate.tell(news, stopped),
+    log,
+    signal: background.signal,
+  });
+  const services: Services = {
+    coordinator,
+    events,
+    history,
+    plans,
+    blobs,
+    liveLog: live,
+    agentAccess: nats.agents,
+    progress,
+    submits: new InTurn(),
+    manifests: new Recent(cachedManifests),
+    tokenKey: keys.tokenKey,
+    directory,
+    audit,
+    vault,
+    repositories,
+    poller,
+    feedback,
+    gates,
+    settings: {
+      version: gantryVersion(),
+      advertise: config.advertise,
+      publicUrl: config.publicUrl,
+      prefix: config.prefix,
+      heartbeatMs,
+      repoRoots: config.repoRoots,
+    },
+    log,
+    readPipeline: (request) =>
+      readPipelineAt({ ...request, cacheDirectory: config.cacheDirectory, roots: config.repoRoots }),
+  };
   await coordinator.start();
   keeper.begin();
   dispatcher.onHeartbeat((heartbeat) => {
@@ -156,47 +254,29 @@ async function assemble(
     coordinator.stop();
     await looping.catch(() => undefined);
   });
+  // Before the loop ends: what is delivered is put on record.
+  releases.push(() => feedback.notifier.close());
   // Before the API: a plan is stored before its run is submitted.
   await sweepPlans(plans, coordinator, log);
 
-  const services: Services = {
-    coordinator,
-    events,
-    history,
-    plans,
-    blobs,
-    liveLog: live,
-    agentAccess: nats.agents,
-    progress,
-    submits: new InTurn(),
-    manifests: new Recent(cachedManifests),
-    tokenKey: keys.tokenKey,
-    settings: {
-      version: gantryVersion(),
-      advertise: config.advertise,
-      prefix: config.prefix,
-      heartbeatMs,
-      repoRoots: config.repoRoots,
-    },
-    log,
-    readPipeline: (request) =>
-      readPipelineAt({ ...request, cacheDirectory: config.cacheDirectory, roots: config.repoRoots }),
-  };
   const api = await startApi(services, config);
   releases.push(() => api.close(shutdownGraceMs));
-  const health = await startHealthServer({
+  const http = await startHttpServer({
     listen: config.httpListen,
     notReady: () => (link.disconnected.aborted ? 'NATS is away' : undefined),
+    takeDelivery: webhookOf({ coordinator, vault, log }),
   });
-  releases.push(() => health.close());
-  log.info({ grpc: api.address, http: health.address, advertise: config.advertise }, 'ready');
+  releases.push(() => http.close());
+  await gatework.watch.begin();
+  await poller.refresh();
+  log.info({ grpc: api.address, http: http.address, advertise: config.advertise }, 'ready');
 
   const stopped = new Promise<void>((resolve) => {
     if (signal.aborted) resolve();
     signal.addEventListener('abort', () => resolve(), { once: true });
   });
   const ended = Promise.race([stopped, looping]).finally(release);
-  return { grpc: api.address, http: health.address, ended };
+  return { grpc: api.address, http: http.address, ended };
 }
 
 /** Either the installation's own keys, or two static users of an existing server. */

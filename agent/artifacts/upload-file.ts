@@ -19,7 +19,7 @@ export async function uploadFile(
       source,
       {
         partBytes: plan.partBytes,
-        parallel: 2,
+        parallel: 4,
         urlsFor: async (parts) => upload.parts(parts[0] ?? 1, parts.length, signal),
       },
       signal,

@@ -77,7 +77,7 @@ export async function startBox(options: {
     signal.throwIfAborted();
     const { State: state } = await container.inspect();
     const shell = shellOf(parseGreeting(greeting ?? ''), { hello, image, state });
-    await link.located(state.Pid);
+    link.located(state.Pid);
     const [owner, blocked] = await Promise.all([ownerOf(state.Pid), blockMetadata(state.Pid)]);
     if (!blocked) house.log.debug('the metadata address could not be blocked in this box');
     await handOver(owner, [spec.slot.workspace, spec.slot.out, home]);

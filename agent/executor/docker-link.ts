@@ -77,13 +77,13 @@ export class DockerLink implements SupervisorLink {
     }
     // A paused container cannot be attached to; it was frozen, and all that is left is to remove it.
     if (!state.Paused) (await this.attach()).resume();
-    await this.located(state.Pid);
+    this.located(state.Pid);
   }
 
   /** Tells where the supervisor is among the host's processes. */
-  async located(pid: number): Promise<void> {
+  located(pid: number): void {
     this.#pid = pid;
-    this.#files = await findCgroupFiles(pid);
+    this.#files = findCgroupFiles(pid);
   }
 
   /** The first line of the supervisor's output; undefined when it ended without one. */
@@ -136,8 +136,8 @@ export class DockerLink implements SupervisorLink {
     return this.#pid === 0 || this.#lost !== undefined ? [] : processesInNamespace(this.#pid);
   }
 
-  async counts(): Promise<CgroupCounts> {
-    const counts = await readCgroupCounts(this.#files);
+  counts(): CgroupCounts {
+    const counts = readCgroupCounts(this.#files);
     // The group is gone with the container; that its first process was killed for memory is remembered by the daemon.
     return this.#oomKilled ? { ...counts, oomKills: Number.MAX_SAFE_INTEGER } : counts;
   }

@@ -55,6 +55,8 @@ export interface StepCommand {
   readonly run: string;
   /** Whole environment beyond the image's own: run facts, stage, `$GANTRY_ENV`, step; later wins. */
   readonly env: Readonly<Record<string, string>>;
+  /** Names in `env` whose values may be in no list of processes and on no disk. */
+  readonly secretVariables?: readonly string[];
   /** Relative to the workspace. */
   readonly workdir?: string;
   /** More output than this ends the step with `log-limit`. */

@@ -27,12 +27,17 @@ export async function createGuarded(path: string, owner: Owner): Promise<FileHan
 }
 
 /** Opens a regular file for reading; undefined where there is none, or something that is no regular file. */
-export const openGuarded = (path: string): Promise<FileHandle | undefined> => openRegular(path, O_RDONLY);
+export const openGuarded = async (path: string): Promise<FileHandle | undefined> =>
+  (await openRegular(path, O_RDONLY))?.handle;
 
 /** The same for a log, which must be writable too (see `FollowedLog.settle`). */
-export const openGuardedLog = (path: string): Promise<FileHandle | undefined> => openRegular(path, O_RDWR);
+export const openGuardedLog = async (path: string): Promise<FileHandle | undefined> =>
+  (await openRegular(path, O_RDWR))?.handle;
 
-async function openRegular(path: string, access: number): Promise<FileHandle | undefined> {
+async function openRegular(
+  path: string,
+  access: number,
+): Promise<{ readonly handle: FileHandle; readonly size: number } | undefined> {
   let handle: FileHandle;
   try {
     handle = await open(path, access | O_NOFOLLOW | O_NONBLOCK);
@@ -41,17 +46,18 @@ async function openRegular(path: string, access: number): Promise<FileHandle | u
     return undefined;
   }
   const stats = await handle.stat();
-  if (stats.isFile()) return handle;
+  if (stats.isFile()) return { handle, size: stats.size };
   await handle.close();
   return undefined;
 }
 
 /** At most `maxBytes` of a regular file's beginning; undefined as for `openGuarded`. */
 export async function readGuarded(path: string, maxBytes: number): Promise<Buffer | undefined> {
-  const handle = await openGuarded(path);
-  if (handle === undefined) return undefined;
+  const opened = await openRegular(path, O_RDONLY);
+  if (opened === undefined) return undefined;
+  const { handle } = opened;
   try {
-    const size = Math.min((await handle.stat()).size, maxBytes);
+    const size = Math.min(opened.size, maxBytes);
     const buffer = Buffer.allocUnsafe(size);
     let filled = 0;
     while (filled < size) {

@@ -5,12 +5,13 @@
  */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rm, rmdir, writeFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { attemptKey, type AgentId } from '../../shared/model/ids.js';
 import { ExecutorError, type Box, type BoxSpec, type Executor } from './executor.js';
+import { attemptDirectory, findMemoryDirectory, sweepMemoryDirectory } from './in-directory.js';
 import { boxVariable, HostLink, killMarked, type SupervisorProcess } from './host-link.js';
 import { removeTree } from './remove-tree.js';
 import { SupervisedBox, type SupervisedBoxOptions } from './supervised-box.js';
@@ -57,6 +58,7 @@ class HostExecutor implements Executor {
   readonly labels: readonly string[];
   readonly #options: HostExecutorOptions;
   readonly #boxes = new Set<HostBox>();
+  #memoryDirectory: Promise<string | undefined> | undefined;
 
   constructor(options: HostExecutorOptions) {
     this.labels = options.ignoreImage ? ['executor=host', 'images'] : ['executor=host'];
@@ -85,7 +87,9 @@ class HostExecutor implements Executor {
   async openBox(spec: BoxSpec, signal: AbortSignal): Promise<Box> {
     signal.throwIfAborted();
     this.#refuse(spec);
-    const inDirectory = join(spec.slot.root, 'in');
+    const memory = await this.#memory();
+    const inDirectory =
+      memory === undefined ? join(spec.slot.root, 'in') : join(memory, attemptDirectory(spec.ref));
     const home = join(spec.slot.root, 'home');
     const hello = randomBytes(8).toString('hex');
     await mkdir(inDirectory, { recursive: true, mode: 0o700 });
@@ -132,6 +136,10 @@ class HostExecutor implements Executor {
   async sweep(keep: ReadonlySet<string>): Promise<void> {
     const own = `${this.#options.agentId}:`;
     await killMarked((value) => value.startsWith(own) && !keep.has(value.slice(own.length)));
+    const memory = await this.#memory();
+    if (memory !== undefined) {
+      await sweepMemoryDirectory(memory, new Set([...keep].map((key) => key.replaceAll('/', '-'))));
+    }
   }
 
   removeTree(path: string): Promise<void> {
@@ -143,6 +151,15 @@ class HostExecutor implements Executor {
     for (const box of this.#boxes) box.close();
     this.#boxes.clear();
     await this.sweep(new Set());
+    const memory = await this.#memory();
+    // Somebody else's file in it would be no reason to fail.
+    if (memory !== undefined) await rmdir(memory).catch(() => undefined);
+  }
+
+  /** Scripts carry the environment of steps: in memory, if the machine has such a file system. */
+  #memory(): Promise<string | undefined> {
+    this.#memoryDirectory ??= findMemoryDirectory(this.#options.agentId);
+    return this.#memoryDirectory;
   }
 
   #spawn(

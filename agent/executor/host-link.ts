@@ -1,11 +1,12 @@
 /** The supervisor as a process of this machine. Its box is what carries the box's mark in its environment. */
 import type { ChildProcessByStdio } from 'node:child_process';
+import { once } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import { sleep } from '../../shared/async/sleep.js';
 import type { Failure } from '../../shared/model/failure.js';
 import type { CgroupCounts } from './cgroup-counts.js';
 import { ExecutorError } from './executor.js';
-import { processesWithVariable, signalAll, type Process } from './processes.js';
+import { factsOf, processesWithVariable, signalAll, type Process } from './processes.js';
 import type { SupervisorLink } from './supervisor-link.js';
 
 /** Names the box in the environment of all its processes: `<agent>:<attempt>`. */
@@ -20,12 +21,15 @@ export class HostLink implements SupervisorLink {
   readonly limits = {};
   readonly #child: SupervisorProcess;
   readonly #mark: string;
+  /** When the supervisor started, in the kernel's ticks: nothing in the box is older. */
+  readonly #since: number;
   #lost: Failure | undefined;
   readonly #listeners = new Set<() => void>();
 
   constructor(child: SupervisorProcess, mark: string) {
     this.#child = child;
     this.#mark = mark;
+    this.#since = child.pid === undefined ? 0 : (factsOf(child.pid)?.startedAt ?? 0);
     // The write that fails is told by `send`; what ends the box by `exit`.
     child.stdin.on('error', () => undefined);
     child.on('exit', (code, signal) =>
@@ -70,18 +74,28 @@ export class HostLink implements SupervisorLink {
   }
 
   async processes(): Promise<readonly Process[]> {
-    const all = await processesWithVariable(boxVariable, (value) => value === this.#mark);
+    const all = await processesWithVariable(boxVariable, (value) => value === this.#mark, this.#since);
     return all.filter((each) => each.session !== this.#child.pid);
   }
 
   /** Without a control group of the box's own there is nothing to count. */
-  counts(): Promise<CgroupCounts> {
-    return Promise.resolve({});
+  counts(): CgroupCounts {
+    return {};
   }
 
   async kill(): Promise<void> {
-    await killMarked((value) => value === this.#mark);
+    await this.#endSupervisor();
+    await killMarked((value) => value === this.#mark, this.#since);
     this.#lose('the box was ended');
+  }
+
+  /** First and by its id: mostly it is all that is left, and one look at the machine's processes says so. */
+  async #endSupervisor(): Promise<void> {
+    const child = this.#child;
+    if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = once(child, 'exit', { signal: AbortSignal.timeout(killWithinMs) });
+    child.kill('SIGKILL');
+    await ended.catch(() => undefined); // One that does not end is found, and told, by `killMarked`.
   }
 
   #lose(message: string): void {
@@ -91,11 +105,14 @@ export class HostLink implements SupervisorLink {
   }
 }
 
-/** Kills everything whose box `belongs`, and again until nothing is left: a process may fork while it is listed. */
-export async function killMarked(belongs: (value: string) => boolean): Promise<void> {
+/**
+ * Kills everything whose box `belongs`, and again until nothing is left: a process may fork while it is listed. `since`:
+ * see `processesWithVariable`.
+ */
+export async function killMarked(belongs: (value: string) => boolean, since = 0): Promise<void> {
   const deadline = performance.now() + killWithinMs;
   for (;;) {
-    const left = await processesWithVariable(boxVariable, belongs);
+    const left = await processesWithVariable(boxVariable, belongs, since);
     if (left.length === 0) return;
     signalAll(left, 'SIGKILL');
     if (performance.now() > deadline) {

@@ -2,7 +2,7 @@
  * Where the scripts of boxes lie on the host. They carry the environment of steps, secrets included, so they are kept
  * in memory (a tmpfs) where the machine has one, and never on a disk that outlives the box.
  */
-import { mkdir, readdir, rm, statfs } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AgentId, AttemptRef } from '../../shared/model/ids.js';
 
@@ -18,12 +18,19 @@ export async function findMemoryDirectory(agent: AgentId): Promise<string | unde
       if ((await statfs(candidate)).type !== tmpfsMagic) continue;
       const directory = join(candidate, `gantry-${agent}`);
       await mkdir(directory, { recursive: true, mode: 0o700 });
-      return directory;
+      // Anybody may make a directory there, also under this name.
+      const { uid, mode } = await lstat(directory);
+      if (uid === process.getuid?.() && (mode & 0o077) === 0) return directory;
     } catch {
       // Missing or not ours to write: the next one, or the slot's own directory.
     }
   }
   return undefined;
+}
+
+/** Whether what lies there is on no disk (but where the machine swaps). */
+export async function isInMemory(directory: string): Promise<boolean> {
+  return (await statfs(directory)).type === tmpfsMagic;
 }
 
 /** Removes what no attempt in `keep` (by `attemptDirectory`) uses, and the directory itself once it is empty. */

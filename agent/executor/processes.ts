@@ -3,7 +3,9 @@
  * is in it can neither hide from this nor be confused with anything else; a box of the host executor is told by a
  * variable in its processes' environment and by their sessions.
  */
+import { readFileSync } from 'node:fs';
 import { readFile, readdir, readlink } from 'node:fs/promises';
+import { setImmediate as otherWork } from 'node:timers/promises';
 import { stepVariable } from './supervisor.js';
 
 export interface Process {
@@ -14,11 +16,20 @@ export interface Process {
   readonly stepId?: string;
 }
 
-/** Session from `/proc/<pid>/stat`; the program's name in it may hold spaces and parentheses. */
-export function sessionOf(stat: string): number | undefined {
+export interface ProcessFacts {
+  readonly session: number;
+  /** In the kernel's ticks since the machine's start. A child's is never less than its parent's. */
+  readonly startedAt: number;
+}
+
+/** From `/proc/<pid>/stat`; the program's name in it may hold spaces and parentheses. Undefined for a zombie. */
+export function parseStat(stat: string): ProcessFacts | undefined {
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const session = Number(fields[3]);
-  return fields[0] === 'Z' || !Number.isSafeInteger(session) ? undefined : session;
+  const startedAt = Number(fields[19]);
+  if (fields[0] === 'Z' || !Number.isSafeInteger(session) || !Number.isSafeInteger(startedAt))
+    return undefined;
+  return { session, startedAt };
 }
 
 export function variableIn(environ: string, name: string): string | undefined {
@@ -38,10 +49,17 @@ const readProc = (pid: number, file: string): Promise<string | undefined> =>
 const namespaceOf = (pid: number): Promise<string | undefined> =>
   readlink(`/proc/${pid}/ns/pid`).catch(() => undefined);
 
-async function describe(pid: number, environ: string): Promise<Process | undefined> {
-  const stat = await readProc(pid, 'stat');
-  const session = stat === undefined ? undefined : sessionOf(stat);
-  if (session === undefined) return undefined;
+/** Undefined for a process that has ended. */
+export function factsOf(pid: number): ProcessFacts | undefined {
+  try {
+    // The kernel answers without waiting for anything; a turn through the thread pool for each would cost ten times the read.
+    return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'));
+  } catch {
+    return undefined;
+  }
+}
+
+function processOf(pid: number, session: number, environ: string): Process {
   const stepId = variableIn(environ, stepVariable);
   return stepId === undefined ? { pid, session } : { pid, session, stepId };
 }
@@ -53,25 +71,44 @@ export async function processesInNamespace(first: number): Promise<readonly Proc
   const found = await Promise.all(
     (await pids()).map(async (pid) => {
       if (pid === first || (await namespaceOf(pid)) !== namespace) return undefined;
-      return describe(pid, (await readProc(pid, 'environ')) ?? '');
+      const session = factsOf(pid)?.session;
+      return session === undefined
+        ? undefined
+        : processOf(pid, session, (await readProc(pid, 'environ')) ?? '');
     }),
   );
   return found.filter((each) => each !== undefined).filter((each) => each.session !== first);
 }
 
-/** All living processes whose environment has `name=value` for a value that `belongs`, and those in their sessions. */
+/** How many processes are looked at before other work gets its turn. */
+const lookedAtOnce = 100;
+
+/** All other processes that started then (in ticks) or later, with their facts. */
+async function startedSince(since: number): Promise<readonly (ProcessFacts & { readonly pid: number })[]> {
+  const found: (ProcessFacts & { readonly pid: number })[] = [];
+  for (const [index, pid] of (await pids()).entries()) {
+    if (index % lookedAtOnce === lookedAtOnce - 1) await otherWork();
+    const facts = pid === process.pid ? undefined : factsOf(pid);
+    if (facts !== undefined && facts.startedAt >= since) found.push({ pid, ...facts });
+  }
+  return found;
+}
+
+/**
+ * All living processes whose environment has `name=value` for a value that `belongs`, and those in their sessions. None
+ * that is asked for started before `since` (in ticks): of all others only `stat` is read.
+ */
 export async function processesWithVariable(
   name: string,
   belongs: (value: string) => boolean,
+  since = 0,
 ): Promise<readonly Process[]> {
   const found = await Promise.all(
-    (await pids()).map(async (pid) => {
-      if (pid === process.pid) return undefined;
+    (await startedSince(since)).map(async ({ pid, session }) => {
       const environ = await readProc(pid, 'environ');
       if (environ === undefined) return undefined;
-      const process_ = await describe(pid, environ);
       const value = variableIn(environ, name);
-      return process_ && { process: process_, own: value !== undefined && belongs(value) };
+      return { process: processOf(pid, session, environ), own: value !== undefined && belongs(value) };
     }),
   );
   const all = found.filter((each) => each !== undefined);

@@ -22,7 +22,10 @@ export function parseStepEnv(text: string): StepEnvironment {
     const name = equals < 0 ? line : line.slice(0, equals);
     const at = `$GANTRY_ENV line ${index + 1}`;
     if (equals < 0 || !namePattern.test(name)) {
-      problems.push(`${at} was ignored: expected NAME=value, found ${JSON.stringify(line.slice(0, 60))}`);
+      // Not quoted: it may be a line of a secret, and a piece of one is not masked.
+      problems.push(
+        `${at} was ignored: expected NAME=value${line.startsWith('export ') ? ' without `export`' : ''}`,
+      );
     } else if (reserved.has(name)) {
       problems.push(`${at} was ignored: ${name} cannot be changed`);
     } else if (line.includes('\0')) {

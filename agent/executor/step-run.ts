@@ -47,7 +47,7 @@ export interface StepRunOptions {
   readonly link: SupervisorLink;
   /** Of the box when the step was prepared. */
   readonly before: CgroupCounts;
-  /** Called once, when the result is known and before it is told; returns what the author should know. */
+  /** Called once, when the step has ended and before it is told; returns what the author should know. */
   readonly onEnd: () => Promise<readonly string[]>;
 }
 
@@ -166,7 +166,7 @@ export class StepRun implements RunningStep {
    */
   async #endForger(): Promise<void> {
     const deadline = performance.now() + markerGraceMs;
-    while ((await this.#readExit()) === undefined) {
+    while (this.#exitSeen === undefined && (await this.#readExit()) === undefined) {
       const members = processesOfStep(await this.#options.link.processes(), this.#options.id);
       if (members.length === 0) return;
       if (performance.now() > deadline) signalAll(members, 'SIGKILL');
@@ -227,9 +227,9 @@ export class StepRun implements RunningStep {
   }
 
   async #result(found: { readonly end: LogEnd; readonly incomplete?: string }): Promise<StepResult> {
-    const after = await this.#options.link.counts();
-    const exit = await this.#exit(found.end, after);
-    const notes = [...this.#limitNotes(after), ...(await this.#options.onEnd())];
+    const after = this.#options.link.counts();
+    const [exit, problems] = await Promise.all([this.#exit(found.end, after), this.#options.onEnd()]);
+    const notes = [...this.#limitNotes(after), ...problems];
     return {
       exit,
       logBytes: found.end.bytes,

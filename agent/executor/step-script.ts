@@ -31,8 +31,9 @@ const defaults: Readonly<Record<string, string>> = {
 const exportLine = (name: string, value: string): string => `export ${name}=${shellQuote(value)}`;
 
 /**
- * Runs in `sh`, whatever shell the step gets. Names that no shell can export (`a.b`) are set by `env`. Throws on a
- * NUL byte, which no environment and no script can carry.
+ * Runs in `sh`, whatever shell the step gets. Names that no shell can export (`a.b`) are set by `env`, which shows them in
+ * the list of processes for a moment: such a name for a secret is refused. Throws on a NUL byte too, which no environment and
+ * no script can carry.
  */
 export function prepareScript(command: StepCommand, place: StepPlace): string {
   const own = {
@@ -46,6 +47,10 @@ export function prepareScript(command: StepCommand, place: StepPlace): string {
         `the environment variable ${JSON.stringify(name)} has an impossible name or a NUL byte`,
       );
     }
+  }
+  const shown = command.secretVariables?.find((name) => !canExport(name));
+  if (shown !== undefined) {
+    throw new RangeError(`no shell can export ${shown}: give the secret another variable`);
   }
   const exported = variables.filter(([name]) => canExport(name));
   const others = variables.filter(([name]) => !canExport(name));

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { sleep } from '../../shared/async/sleep.js';
 import { diskError } from './disk-error.js';
 import { ExecutorError, type RunningStep, type StepCommand, type StepHandle } from './executor.js';
+import { isInMemory } from './in-directory.js';
 import { createGuarded, openGuardedLog, readGuarded, type Owner } from './guarded-file.js';
 import { maxEnvBytes, parseStepEnv, type StepEnvironment } from './step-env.js';
 import { FollowedLog } from './step-log.js';
@@ -43,6 +44,8 @@ export class SupervisedBox {
   #watcher: FSWatcher | undefined;
   /** What ended steps wrote: reading it again before each step made the cost of a stage quadratic in its steps. */
   readonly #written = new Map<string, StepEnvironment>();
+  /** What the steps file holds, read once. */
+  #known: Promise<string[]> | undefined;
 
   constructor(options: SupervisedBoxOptions) {
     this.#options = options;
@@ -51,18 +54,19 @@ export class SupervisedBox {
     this.workspacePath = options.place.workspace;
   }
 
-  async prepareStep(command: StepCommand): Promise<StepHandle> {
-    return {
+  prepareStep(command: StepCommand): Promise<StepHandle> {
+    return Promise.resolve({
       number: command.number,
       id: `${command.number}-${randomBytes(8).toString('hex')}`,
       marker: randomBytes(12).toString('hex'),
-      ...(await this.#options.link.counts()),
-    };
+      ...this.#options.link.counts(),
+    });
   }
 
   async startStep(command: StepCommand, handle: StepHandle): Promise<RunningStep> {
     const step = parseHandle(handle);
     this.#requireAlive();
+    await this.#requireSecrecy(command);
     const { inDirectory, outDirectory, owner, place } = this.#options;
     const path = (suffix: string): string => join(outDirectory, `${step.id}.${suffix}`);
     let script: string;
@@ -73,27 +77,41 @@ export class SupervisedBox {
       throw new ExecutorError({ kind: 'invalid-pipeline', message }, { cause: error });
     }
     let run: StepRun | undefined;
-    let log: FileHandle | undefined;
+    const known = await this.#knownSteps();
+    const creating = createGuarded(path('log'), owner);
     try {
-      log = await createGuarded(path('log'), owner);
-      await Promise.all([
+      const [log] = await Promise.all([
+        creating,
         writeFile(join(inDirectory, `${step.number}.sh`), script, { mode: 0o644 }),
         writeFile(join(inDirectory, `step-${step.number}`), command.run, { mode: 0o644 }),
         createGuarded(path('env'), owner).then((file) => file.close()),
         createGuarded(path('output'), owner).then((file) => file.close()),
         appendFile(this.#options.stepsFile, `${step.id}\n`, { mode: 0o600 }),
       ]);
+      known.push(step.id);
       run = this.#follow(command, step, log);
       await this.#options.link.send(stepLine(step));
       return run;
     } catch (error) {
       run?.abandon();
       this.#current = undefined;
-      await log?.close();
+      await creating.then(
+        (log) => log.close(),
+        () => undefined, // Maybe the very error that is thrown below.
+      );
       // So that it can be started again with the same handle.
       await this.#forget(step);
       throw error instanceof ExecutorError ? error : this.#startError(step, error);
     }
+  }
+
+  /** A script on a disk could be read long after its box is gone. */
+  async #requireSecrecy({ secretVariables = [] }: StepCommand): Promise<void> {
+    if (secretVariables.length === 0 || (await isInMemory(this.#options.inDirectory))) return;
+    const message =
+      'this agent can keep no script in memory, and a secret is written to no disk: run the agent where /dev/shm is in memory and, with Docker, is that of the machine of the Docker daemon (in a container: -v /dev/shm:/dev/shm)';
+    const secret = secretVariables.join(', ');
+    throw new ExecutorError({ kind: 'secret-unavailable', secret, message });
   }
 
   async #forget(step: StepIdentity): Promise<void> {
@@ -112,7 +130,9 @@ export class SupervisedBox {
 
   async resumeStep(command: StepCommand, handle: StepHandle): Promise<RunningStep> {
     const step = parseHandle(handle);
-    // Written down before the supervisor hears of it: what is not in there was certainly not started.
+    // Written down before the supervisor hears of it: what is not in there was certainly not started. The file is asked,
+    // not what is remembered of it.
+    this.#known = undefined;
     if (!(await this.#knownSteps()).includes(step.id)) {
       await this.#forget(step);
       return this.startStep(command, handle);
@@ -191,9 +211,12 @@ export class SupervisedBox {
   }
 
   /** Ids of the steps that were started, or were about to be, in their order. */
-  async #knownSteps(): Promise<readonly string[]> {
-    const text = await readFile(this.#options.stepsFile, 'utf8').catch(() => '');
-    return text.split('\n').filter((line) => line !== '');
+  #knownSteps(): Promise<string[]> {
+    this.#known ??= readFile(this.#options.stepsFile, 'utf8').then(
+      (text) => text.split('\n').filter((line) => line !== ''),
+      () => [], // No step was started yet.
+    );
+    return this.#known;
   }
 
   async #envOf(id: string): Promise<StepEnvironment> {

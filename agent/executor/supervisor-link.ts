@@ -13,7 +13,7 @@ export interface SupervisorLink {
   /** Living processes of the box, without the supervisor and its own. */
   processes(): Promise<readonly Process[]>;
   /** What the kernel has counted in the box so far, as far as that can be known. */
-  counts(): Promise<CgroupCounts>;
+  counts(): CgroupCounts;
   readonly limits: { readonly memoryBytes?: number; readonly pids?: number };
   /** Ends the box with everything in it, at once; `lost` is set afterwards. */
   kill(): Promise<void>;

@@ -10,12 +10,18 @@ import type { PresignObject } from '../../shared/model/agent.js';
 import type { LogDigest } from '../../shared/model/event.js';
 import type { PresignedUrl } from '../../shared/blob/presigned-url.js';
 import type { Transfer } from '../../shared/blob/transfer.js';
+import { maskedSha256, maskFile } from './mask-file.js';
+import type { Masker } from './mask.js';
 import { readLogIndex } from './log-index.js';
+
+const { O_RDONLY, O_RDWR } = constants;
 
 export interface LogToArchive {
   readonly digest: LogDigest;
-  /** Open for reading; stays the caller's. */
+  /** Open for reading, and for writing where there is a masker; stays the caller's. */
   readonly fd: number;
+  /** Hides secrets: the file is masked in place before it leaves this machine. */
+  readonly masker: Masker | undefined;
   readonly indexPath: string;
 }
 
@@ -31,6 +37,7 @@ export async function archiveLog(
   signal: AbortSignal,
 ): Promise<void> {
   const { step, bytes, sha256 } = log.digest;
+  if (log.masker !== undefined) await maskFile(log.fd, log.digest, log.masker);
   const url = await tools.presign({ kind: 'put-log', step }, signal);
   if (bytes === 0) {
     await tools.transfer.putBytes(Buffer.alloc(0), url, signal);
@@ -49,9 +56,14 @@ export async function archiveLog(
 /**
  * Finds a log's spool again after a restart, when its box is gone and with it the open descriptor: the regular file in
  * the out directory whose first bytes have the shipped digest. The directory was writable by the steps, so the names
- * in it prove nothing; the digest does. Undefined when there is no such file any more.
+ * in it prove nothing; the digest does, of the file as it is or of what is left of it when it is masked. Undefined when there
+ * is no such file any more.
  */
-export async function findLog(outDirectory: string, digest: LogDigest): Promise<FileHandle | undefined> {
+export async function findLog(
+  outDirectory: string,
+  digest: LogDigest,
+  masker: Masker | undefined,
+): Promise<FileHandle | undefined> {
   let directory;
   try {
     directory = await opendir(outDirectory);
@@ -60,16 +72,18 @@ export async function findLog(outDirectory: string, digest: LogDigest): Promise<
     return undefined;
   }
   for await (const entry of directory) {
-    const file = await openRegular(join(outDirectory, entry.name));
+    const file = await openRegular(join(outDirectory, entry.name), masker === undefined ? O_RDONLY : O_RDWR);
     if (file === undefined) continue;
     if (await hasDigest(file, digest)) return file;
+    if (masker !== undefined && (await maskedSha256(file.fd, digest.bytes, masker)) === digest.sha256)
+      return file;
     await file.close();
   }
   return undefined;
 }
 
-async function openRegular(path: string): Promise<FileHandle | undefined> {
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+async function openRegular(path: string, access: number): Promise<FileHandle | undefined> {
+  const flags = access | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   try {
     const file = await open(path, flags);
     if ((await file.stat()).isFile()) return file;

@@ -13,6 +13,7 @@ import { createHash } from 'node:crypto';
 import { abortError, sleep } from '../../shared/async/sleep.js';
 import { deferred, type Deferred } from '../../shared/async/deferred.js';
 import type { Sha256 } from '../../shared/model/ids.js';
+import type { LogSource } from './log-source.js';
 
 /** Larger chunks gain little and delay what queues behind them on the stream. */
 export const chunkBytes = 64 * 1024;
@@ -26,13 +27,6 @@ const collectMs = 100;
 const pollMs = 10;
 
 const waitedEnough = new Error('something else came first');
-
-/** The spool of a step, as `StepLog` offers it. */
-export interface LogSource {
-  available(): Promise<number>;
-  read(offset: number, buffer: Uint8Array): Promise<number>;
-  changed(signal: AbortSignal): Promise<void>;
-}
 
 export interface LogSink {
   /** False: not taken, ask again after `drained`. */
@@ -168,7 +162,7 @@ export class LogShipper {
         await wake;
         continue;
       }
-      const available = Math.min(await this.#options.source.available(), end ?? Infinity);
+      const available = Math.min(await this.#options.source.available(this.#position), end ?? Infinity);
       if (this.#position >= available) {
         if (this.#position === end) await wake;
         else await this.#waitForMore(wake);

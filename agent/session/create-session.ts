@@ -11,6 +11,7 @@ import { reportToWire } from '../../shared/wire/report.js';
 import { fleetCalls, type CoordinatorAddress } from './grpc-calls.js';
 import { openLink, type GrpcLink } from './grpc-link.js';
 import { presignObject, uploadGrant } from './grpc-presign.js';
+import { secretsOf } from './grpc-secrets.js';
 import { agentBearer, type Identity } from './identity.js';
 import { receive } from './grpc-receive.js';
 import { openAgentChannel, type AgentChannel } from './nats-agent-channel.js';
@@ -175,6 +176,7 @@ export function createSession(options: SessionOptions): Session {
       await link.room(signal);
     },
     presign: (ref, token, object, signal) => presignObject(calls, { ref, token, object }, signal),
+    secrets: (ref, token, signal) => secretsOf(calls, { ref, token }, signal),
     upload: (ref, token, artifact) => uploadGrant(calls, { ref, token, artifact }),
     heartbeatNow: () => channel?.heartbeatNow(),
     get heartbeatNumber() {

@@ -21,6 +21,8 @@ import type { PresignRequest } from '../../shared/wire/gen/gantry/v1/PresignRequ
 import type { PresignResponse__Output } from '../../shared/wire/gen/gantry/v1/PresignResponse.js';
 import type { RegisterRequest } from '../../shared/wire/gen/gantry/v1/RegisterRequest.js';
 import type { RegisterResponse__Output } from '../../shared/wire/gen/gantry/v1/RegisterResponse.js';
+import type { SecretsRequest } from '../../shared/wire/gen/gantry/v1/SecretsRequest.js';
+import type { SecretsResponse__Output } from '../../shared/wire/gen/gantry/v1/SecretsResponse.js';
 import { channelOptions, loadContract } from '../../shared/wire/grpc-contract.js';
 import { SessionRefused } from './session.js';
 
@@ -37,6 +39,7 @@ export interface FleetCalls {
   register(request: RegisterRequest, bearer: string, signal: AbortSignal): Promise<RegisterResponse__Output>;
   renew(natsUser: string, signal: AbortSignal): Promise<NatsAccess__Output>;
   presign(request: PresignRequest, signal: AbortSignal): Promise<PresignResponse__Output>;
+  secrets(request: SecretsRequest, signal: AbortSignal): Promise<SecretsResponse__Output>;
   finishUpload(request: FinishUploadRequest, signal: AbortSignal): Promise<void>;
   close(): void;
 }
@@ -113,6 +116,7 @@ export function fleetCalls(options: {
     register: (request, bearer, signal) => call(client.Register.bind(client), request, bearer, signal),
     renew: (natsUser, signal) => call(client.Renew.bind(client), { natsUser }, options.bearer, signal),
     presign: (request, signal) => call(client.Presign.bind(client), request, options.bearer, signal),
+    secrets: (request, signal) => call(client.Secrets.bind(client), request, options.bearer, signal),
     finishUpload: async (request, signal) => {
       await call(client.FinishUpload.bind(client), request, options.bearer, signal);
     },

@@ -31,6 +31,8 @@ const number = z.int().min(1);
 const texts = z.record(z.string(), z.string());
 const ref = { run: runId, stage: number, attempt: number };
 
+const secrets = z.array(z.object({ variable: z.string(), secret: z.string() })).exactOptional();
+
 const step = z.object({
   number,
   name: z.string(),
@@ -38,6 +40,8 @@ const step = z.object({
   env: texts,
   timeoutMs: z.number().positive().exactOptional(),
   workdir: z.string().exactOptional(),
+  secrets,
+  skipped: z.literal(true).exactOptional(),
 });
 const service = z.object({
   name: z.string(),
@@ -68,6 +72,7 @@ const plan = z.object({
   maxAttempts: number,
   steps: z.array(step),
   artifacts: z.array(artifact),
+  secrets,
 });
 const facts = z.object({
   event: z.enum(['push', 'change', 'gate', 'tag', 'schedule', 'manual', 'submit']),
@@ -75,12 +80,16 @@ const facts = z.object({
   project: branded<ProjectId>('a project id', parseProjectId),
   projectName: z.string(),
   branch: z.string().exactOptional(),
+  target: z.string().exactOptional(),
   tag: z.string().exactOptional(),
   commit: commitId,
+  before: commitId.exactOptional(),
   baseCommit: commitId.exactOptional(),
   title: z.string(),
   author: z.string().exactOptional(),
+  message: z.string().exactOptional(),
   by: z.string(),
+  maySeeSecrets: z.boolean().exactOptional(),
   inputs: texts,
 });
 const source = z.discriminatedUnion('kind', [
@@ -97,6 +106,7 @@ const source = z.discriminatedUnion('kind', [
 const assignmentSchema: z.ZodType<Assignment> = z.object({
   ...ref,
   token,
+  proof: z.string().max(100).exactOptional(),
   stageCount: number,
   plan,
   facts,

@@ -14,6 +14,7 @@ import type {
   HeldAttempt,
   PresignObject,
 } from '../../shared/model/agent.js';
+import type { GitCredential } from '../../shared/git/credential.js';
 import type { Report } from '../../shared/model/event.js';
 import type { AttemptRef, Token } from '../../shared/model/ids.js';
 import type { PresignedUrl } from '../../shared/blob/presigned-url.js';
@@ -26,6 +27,16 @@ export interface UploadGrant {
   parts(first: number, count: number, signal: AbortSignal): Promise<readonly PresignedUrl[]>;
   finish(etags: readonly string[], signal: AbortSignal): Promise<void>;
   abort(): Promise<void>;
+}
+
+/** What an attempt may know that its assignment does not carry. Never written down, never logged. */
+export interface AttemptSecrets {
+  /** By the secret's name. */
+  readonly values: ReadonlyMap<string, string>;
+  /** For fetching the code from the project's own repository, where it needs one. */
+  readonly checkout?: GitCredential;
+  /** A secret that the stage names and does not get, and what to do about it: a sentence. */
+  readonly refused?: { readonly secret: string; readonly why: string };
 }
 
 export interface SessionHandlers {
@@ -70,6 +81,8 @@ export interface Session {
   drained(signal: AbortSignal): Promise<void>;
   /** One presigned URL for reading or a small put. Throws SessionRefused when the lease does not allow it. */
   presign(ref: AttemptRef, token: Token, object: PresignObject, signal: AbortSignal): Promise<PresignedUrl>;
+  /** Waits while the coordinator is away. Throws SessionRefused when the lease, or how the agent is connected, does not allow it. */
+  secrets(ref: AttemptRef, token: Token, signal: AbortSignal): Promise<AttemptSecrets>;
   upload(ref: AttemptRef, token: Token, artifact: { number: number; bytes: number }): UploadGrant;
   /** Sends a heartbeat now (a slot became free, disk is low). */
   heartbeatNow(): void;

@@ -6,6 +6,7 @@ import { archiveLog, findLog } from '../logs/log-archive.js';
 import { SessionRefused } from '../session/session.js';
 import { presignFor, type AttemptContext } from './context.js';
 import { finishedReport } from './attempt-state.js';
+import { StageError } from './tools.js';
 
 const backoff: Backoff = { firstMs: 500, maxMs: 60_000 };
 /** Storage that is away for so long gets the logs from the coordinator, which has them in LOGS. */
@@ -36,7 +37,8 @@ async function archiveStubbornly(context: AttemptContext, digest: LogDigest): Pr
     } catch (error) {
       alive.throwIfAborted();
       const { log } = context.tools;
-      if (error instanceof SessionRefused) {
+      // Without its secrets nothing of an attempt may leave this machine: the coordinator archives what it has.
+      if (error instanceof SessionRefused || error instanceof StageError) {
         log.info({ attempt: context.key, err: error }, 'the logs are not wanted in storage any more');
         return false;
       }
@@ -48,14 +50,17 @@ async function archiveStubbornly(context: AttemptContext, digest: LogDigest): Pr
 }
 
 async function archiveOne(context: AttemptContext, digest: LogDigest): Promise<boolean> {
-  const { record, tools, logs, stop } = context;
+  const { record, tools, logs, stop, secrets } = context;
+  // Known, unless this process took over an attempt that had ended.
+  await secrets.get(stop.alive);
+  const { masker } = secrets;
   const open = logs.descriptor(digest.step);
   const found = open === undefined ? await findAgain(context, digest) : undefined;
   const fd = open ?? found?.fd;
   if (fd === undefined) return false;
   try {
     await archiveLog(
-      { digest, fd, indexPath: record.indexPath(digest.step) },
+      { digest, fd, masker, indexPath: record.indexPath(digest.step) },
       { transfer: tools.transfer, presign: presignFor(context) },
       stop.alive,
     );
@@ -67,5 +72,6 @@ async function archiveOne(context: AttemptContext, digest: LogDigest): Promise<b
 
 async function findAgain(context: AttemptContext, digest: LogDigest): ReturnType<typeof findLog> {
   const { slot } = context.record.state;
-  return slot ? findLog(context.tools.workspaces.at(context.ref).out, digest) : undefined;
+  if (!slot) return undefined;
+  return findLog(context.tools.workspaces.at(context.ref).out, digest, context.secrets.masker);
 }

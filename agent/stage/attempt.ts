@@ -17,6 +17,7 @@ import { finishedReport } from './attempt-state.js';
 import { progressOf, report, type AttemptContext } from './context.js';
 import { Outbox } from './outbox.js';
 import { boxSpec } from './prepare.js';
+import { StageSecrets } from './secrets.js';
 import { runStage, type BoxHolder } from './run-stage.js';
 import { StepLogs } from './step-logs.js';
 import { StopSwitch, type StopReason } from './stop.js';
@@ -54,6 +55,9 @@ export class Attempt {
     this.#listener = listener;
     const stop = new StopSwitch();
     const { session, now, log } = tools;
+    const secrets = new StageSecrets(record.state.assignment.plan, (signal) =>
+      session.secrets(this.ref, token, signal),
+    );
     this.#context = {
       ref: this.ref,
       token,
@@ -61,7 +65,8 @@ export class Attempt {
       tools,
       record,
       stop,
-      logs: new StepLogs({ record, session, now }),
+      secrets,
+      logs: new StepLogs({ record, session, secrets, now }),
       outbox: new Outbox({
         record,
         sink: session,
@@ -75,7 +80,9 @@ export class Attempt {
   }
 
   get held(): HeldAttempt | undefined {
-    return this.#released ? undefined : { ...this.ref, token: this.token };
+    if (this.#released) return undefined;
+    const { proof } = this.#context.record.state.assignment;
+    return { ...this.ref, token: this.token, ...(proof === undefined ? {} : { proof }) };
   }
 
   /** Until the end is reported. A new assignment may come before its acknowledgement does: the coordinator knows first. */

@@ -4,6 +4,7 @@ import type { Report } from '../../shared/model/event.js';
 import type { PresignObject } from '../../shared/model/agent.js';
 import type { AttemptRecord } from './attempt-record.js';
 import type { Outbox } from './outbox.js';
+import type { StageSecrets } from './secrets.js';
 import type { StepLogs } from './step-logs.js';
 import type { StopSwitch } from './stop.js';
 import type { Presign, StageTools } from './tools.js';
@@ -17,6 +18,7 @@ export interface AttemptContext {
   readonly record: AttemptRecord;
   readonly outbox: Outbox;
   readonly logs: StepLogs;
+  readonly secrets: StageSecrets;
   readonly stop: StopSwitch;
 }
 
@@ -37,7 +39,8 @@ const progressMs = 500;
 export function progressOf(context: AttemptContext): (activity: string, fraction?: number) => void {
   let lastAt = -Infinity;
   let lastActivity = '';
-  return (activity, fraction) => {
+  return (said, fraction) => {
+    const activity = context.secrets.mask(said);
     const now = performance.now();
     if (activity === lastActivity && now - lastAt < progressMs) return;
     if (now - lastAt < progressMs / 10) return;

@@ -1,6 +1,6 @@
 /** What a step finds in its environment about its run. */
 import type { Assignment } from '../../shared/model/agent.js';
-import { stageTitle, type PlannedStep } from '../../shared/model/pipeline.js';
+import { stageTitle, type PlannedStep, type SecretUse } from '../../shared/model/pipeline.js';
 
 /** Where the attempt runs. */
 export interface Place {
@@ -39,14 +39,40 @@ export function inputVariable(name: string): string {
   return `GANTRY_INPUT_${name.toUpperCase().replace(/[^A-Z0-9]/g, '_')}`;
 }
 
-/** A step's whole environment beyond the image's own; later wins: facts, stage, `$GANTRY_ENV`, step. */
-export function stepEnv(
-  assignment: Assignment,
-  place: Place,
-  written: Readonly<Record<string, string>>,
-  step: PlannedStep,
-): Readonly<Record<string, string>> {
-  return { ...factsEnv(assignment, place), ...assignment.plan.env, ...written, ...step.env };
+export interface StepEnvInput {
+  readonly assignment: Assignment;
+  readonly place: Place;
+  /** What earlier steps wrote to `$GANTRY_ENV`. */
+  readonly written: Readonly<Record<string, string>>;
+  readonly step: PlannedStep;
+  /** A secret's value by its name. */
+  readonly secret: (name: string) => string;
+}
+
+export interface StepEnv {
+  readonly env: Readonly<Record<string, string>>;
+  /** Variables that may hold a secret. */
+  readonly secretVariables: readonly string[];
+}
+
+/**
+ * A step's whole environment beyond the image's own; later wins: facts, stage, `$GANTRY_ENV`, step. On one level no
+ * variable is both env and secret (the pipeline is refused), so the secrets of a level stand beside its env.
+ */
+export function stepEnv({ assignment, place, written, step, secret }: StepEnvInput): StepEnv {
+  const { plan } = assignment;
+  const values = (uses: readonly SecretUse[] = []): Record<string, string> =>
+    Object.fromEntries(uses.map(({ variable, secret: name }) => [variable, secret(name)]));
+  const env = {
+    ...factsEnv(assignment, place),
+    ...plan.env,
+    ...values(plan.secrets),
+    ...written,
+    ...step.env,
+    ...values(step.secrets),
+  };
+  const uses = [...(plan.secrets ?? []), ...(step.secrets ?? [])];
+  return { env, secretVariables: [...new Set(uses.map(({ variable }) => variable))] };
 }
 
 function definedOnly(values: Readonly<Record<string, string | undefined>>): Record<string, string> {

@@ -16,6 +16,7 @@ import type { Box } from '../executor/executor.js';
 import { presignFor, progressOf, report, type AttemptContext } from './context.js';
 import type { Outcome } from './attempt-state.js';
 import { failureOf } from './failure-of.js';
+import { maskedFailure } from './masked.js';
 import type { StoredArtifacts } from './tools.js';
 
 /** Storage comes back by itself or by somebody's work: asking twice a minute finds it soon enough. */
@@ -31,7 +32,11 @@ export async function finish(context: AttemptContext, box: Box | undefined, outc
   try {
     const [stored, logs] = await Promise.all([storing, shipping]);
     alive.throwIfAborted();
-    const end = withArtifacts(outcome, stored.failure);
+    const { failure } = stored;
+    const end = withArtifacts(
+      outcome,
+      failure === undefined ? undefined : maskedFailure(failure, context.secrets),
+    );
     report(context, {
       kind: 'AttemptFinished',
       ...end,

@@ -2,10 +2,12 @@
  * From an assignment to a box whose workspace holds the code and the artifacts of the needed stages.
  *
  *     slot ───────────────────────┬─ checkout ─── artifacts of needs ─┬─ hand the files to the box's user ─► ready
- *     images, pulled if needed ───┴─ box, services ───────────────────┘
+ *     images, pulled if needed ───┴─ box, services ───────────────────┤
+ *     secrets ────────────────────────────────────────────────────────┘
  *
- * The two lines run side by side: the box only needs the slot's directories. When one fails the other is given up.
+ * The lines run side by side: the box only needs the slot's directories. When one fails the others are given up.
  */
+import type { GitCredential } from '../../shared/git/credential.js';
 import type { PlannedService } from '../../shared/model/pipeline.js';
 import type { Box, BoxSpec, SlotDirectories } from '../executor/executor.js';
 import { presignFor, progressOf, report, type AttemptContext } from './context.js';
@@ -21,6 +23,9 @@ export async function prepare(context: AttemptContext): Promise<Box> {
   const both = new AbortController();
   const signal = AbortSignal.any([stop.wanted, both.signal]);
   const resolving = resolveImages(context, signal);
+  const knowing = context.secrets.get(signal);
+  // Looked at below, unless something else fails before.
+  knowing.catch(() => undefined);
   const slot = await slotWhile(context, resolving).catch((error: unknown) => {
     both.abort(error);
     throw error;
@@ -28,14 +33,14 @@ export async function prepare(context: AttemptContext): Promise<Box> {
   const filling = fill(context, slot, signal);
   const boxing = openBox(context, { slot, resolving }, signal);
   try {
-    const [, { box, ready }] = await Promise.all([filling, boxing]);
+    const [, { box, ready }] = await Promise.all([filling, boxing, knowing]);
     await workspaces.giveTo(slot, box.owner);
     stop.wanted.throwIfAborted();
     await record.append(ready);
     return box;
   } catch (error) {
     both.abort(error);
-    const [, boxed] = await Promise.allSettled([filling, boxing]);
+    const [, boxed] = await Promise.allSettled([filling, boxing, knowing]);
     if (boxed.status === 'fulfilled') await removeUnused(context, boxed.value.box);
     throw error;
   }
@@ -86,7 +91,8 @@ async function fill(context: AttemptContext, slot: SlotDirectories, signal: Abor
   const { workspaces, artifacts } = context.tools;
   const presign = presignFor(context);
   const onProgress = progressOf(context);
-  await workspaces.checkout({ source, facts, slot, presign, onProgress }, signal);
+  const credential = (): Promise<GitCredential | undefined> => context.secrets.checkout(signal);
+  await workspaces.checkout({ source, facts, slot, presign, credential, onProgress }, signal);
   signal.throwIfAborted();
   if (needs.length > 0) await artifacts.restore({ needs, slot, presign, onProgress }, signal);
 }

@@ -78,7 +78,9 @@ async function runSteps(context: AttemptContext, holder: BoxHolder): Promise<Fai
   const { record, stop } = context;
   const box = holder.box ?? (await newBox(context));
   holder.box = box;
+  await knowSecrets(context);
   for (const step of record.state.assignment.plan.steps) {
+    if (step.skipped === true) continue;
     const state = record.state.steps.get(step.number);
     if (state?.ended !== undefined) {
       await reopenLog(context, box, step, state);
@@ -90,6 +92,20 @@ async function runSteps(context: AttemptContext, holder: BoxHolder): Promise<Fai
     if (failure !== undefined) return failure;
   }
   return undefined;
+}
+
+/**
+ * A process that takes over asks again. A step that runs goes on meanwhile; what its stage names and does not get any more
+ * (or a stop of the attempt) ends it, for its log could not be shown.
+ */
+async function knowSecrets(context: AttemptContext): Promise<void> {
+  try {
+    await context.secrets.get(context.stop.wanted);
+  } catch (error) {
+    context.stop.alive.throwIfAborted();
+    await reportLostStep(context, stopFailure(context) ?? failureOf(error, context.tools.settings.agentName));
+    throw error;
+  }
 }
 
 async function newBox(context: AttemptContext): Promise<Box> {
@@ -119,6 +135,7 @@ async function takeUp(context: AttemptContext, holder: BoxHolder, outcome: Outco
 }
 
 async function takeUpLogs(context: AttemptContext, { box }: BoxHolder, outcome: Outcome): Promise<Outcome> {
+  await context.secrets.get(context.stop.alive);
   const { assignment, logs } = context.record.state;
   for (const step of assignment.plan.steps) {
     const state = context.record.state.steps.get(step.number);

@@ -13,6 +13,7 @@ import { report, type AttemptContext } from './context.js';
 import { stepEnv } from './facts.js';
 import { failureOf } from './failure-of.js';
 import type { StepState } from './attempt-state.js';
+import { maskedFailure, maskedResult } from './masked.js';
 import { untilAborted } from './step-logs.js';
 import { failureOfStop, type StopReason } from './stop.js';
 
@@ -33,13 +34,13 @@ export async function runStep(
       begun === undefined ? await start(context, box, command) : await box.resumeStep(command, begun.handle);
     context.logs.open(step.number, running.log);
     const ended = await follow(context, step, running, startedAt);
-    result = ended.result;
-    failure = ended.failure;
+    result = maskedResult(ended.result, context.secrets);
+    failure = ended.failure === undefined ? undefined : maskedFailure(ended.failure, context.secrets);
     context.logs.ended(step.number, result.logBytes);
   } catch (error) {
     // Not begun: there is nothing to report of this step.
     if (context.stop.alive.aborted || !context.record.state.steps.has(step.number)) throw error;
-    failure = failureOf(error, tools.settings.agentName);
+    failure = maskedFailure(failureOf(error, tools.settings.agentName), context.secrets);
     tools.log.warn({ attempt: context.key, step: step.number, err: error }, 'the step could not be run');
   }
   const durationMs = Math.round(performance.now() - startedAt);
@@ -89,7 +90,10 @@ async function reportEnd(
     ...failure,
   });
   const incomplete = result?.incomplete === undefined ? {} : { incomplete: result.incomplete };
-  outbox.append({ kind: 'StepFinished', step, ...exitCode, durationMs, ...failure, ...incomplete }, tools.now());
+  outbox.append(
+    { kind: 'StepFinished', step, ...exitCode, durationMs, ...failure, ...incomplete },
+    tools.now(),
+  );
   await written;
 }
 
@@ -120,10 +124,14 @@ async function start(context: AttemptContext, box: Box, command: StepCommand): P
 async function commandOf(context: AttemptContext, box: Box, step: PlannedStep): Promise<StepCommand> {
   const { settings } = context.tools;
   const place = { agent: settings.agentName, workspace: box.workspacePath };
+  await context.secrets.get(context.stop.wanted);
+  const { assignment } = context.record.state;
+  const written = await box.readEnv();
+  const secret = (name: string): string => context.secrets.value(name);
   return {
     number: step.number,
     run: step.run,
-    env: stepEnv(context.record.state.assignment, place, await box.readEnv(), step),
+    ...stepEnv({ assignment, place, written, step, secret }),
     ...(step.workdir === undefined ? {} : { workdir: step.workdir }),
     logLimitBytes: settings.logLimitBytes,
   };

@@ -8,7 +8,9 @@ import type { Session } from '../session/session.js';
 import type { StepLog } from '../executor/executor.js';
 import { LogIndex } from '../logs/log-index.js';
 import { LogShipper } from '../logs/log-shipper.js';
+import { MaskedLog } from '../logs/masked-log.js';
 import type { AttemptRecord } from './attempt-record.js';
+import type { StageSecrets } from './secrets.js';
 import { room } from './room.js';
 
 /** How often an acknowledged offset goes to the record: what is repeated after a crash is one second of log at most. */
@@ -16,6 +18,8 @@ const persistMs = 1000;
 
 interface Shipment {
   readonly log: StepLog;
+  /** Where there is something to hide: what of the log may leave the agent. */
+  readonly masked: MaskedLog | undefined;
   readonly shipper: LogShipper;
   readonly index: LogIndex;
   /** Set when the step has ended. */
@@ -26,6 +30,7 @@ interface Shipment {
 export class StepLogs {
   readonly #record: AttemptRecord;
   readonly #session: Pick<Session, 'log' | 'drained'>;
+  readonly #secrets: Pick<StageSecrets, 'masker'>;
   readonly #ref: AttemptRef;
   readonly #token: Token;
   readonly #now: () => number;
@@ -34,21 +39,25 @@ export class StepLogs {
   constructor(options: {
     readonly record: AttemptRecord;
     readonly session: Pick<Session, 'log' | 'drained'>;
+    readonly secrets: Pick<StageSecrets, 'masker'>;
     readonly now: () => number;
   }) {
     const { run, stage, attempt, token } = options.record.state.assignment;
     this.#record = options.record;
     this.#session = options.session;
+    this.#secrets = options.secrets;
     this.#ref = { run, stage, attempt };
     this.#token = token;
     this.#now = options.now;
   }
 
-  /** Begins to ship the log, from where the coordinator acknowledged it. */
+  /** Begins to ship the log, from where the coordinator acknowledged it. Throws before the attempt's secrets are known. */
   open(step: number, log: StepLog): void {
+    const { masker } = this.#secrets;
+    const masked = masker === undefined ? undefined : new MaskedLog(log, masker);
     const index = new LogIndex(this.#record.indexPath(step));
     const shipper = new LogShipper({
-      source: log,
+      source: masked ?? log,
       sink: {
         send: ({ offset, bytes, at }) =>
           this.#session.log({ ref: this.#ref, token: this.#token, step, offset, bytes, at }),
@@ -59,13 +68,14 @@ export class StepLogs {
       onFirstSent: (offset, at) => index.add(offset, at),
       now: this.#now,
     });
-    this.#shipments.set(step, { log, shipper, index, persistedAt: 0 });
+    this.#shipments.set(step, { log, masked, shipper, index, persistedAt: 0 });
   }
 
   /** The step has ended: its log has exactly `bytes`. */
   ended(step: number, bytes: number): void {
     const shipment = this.#shipments.get(step);
     if (shipment === undefined) return;
+    shipment.masked?.ended(bytes);
     shipment.done = this.#finish(step, shipment, bytes);
     // Awaited by `allShipped`; a hand-over never asks.
     shipment.done.catch(() => undefined);

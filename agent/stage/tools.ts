@@ -2,6 +2,7 @@
  * What the recipe of an attempt works with: ports only, put together in `agent/main.ts`. A test gives scripted ones.
  */
 import type { NeededArtifacts, PresignObject } from '../../shared/model/agent.js';
+import type { GitCredential } from '../../shared/git/credential.js';
 import type { Failure } from '../../shared/model/failure.js';
 import type { PlannedArtifact, RunFacts, Source } from '../../shared/model/pipeline.js';
 import type { AttemptRef, Sha256 } from '../../shared/model/ids.js';
@@ -50,6 +51,8 @@ export interface CheckoutRequest {
   readonly facts: RunFacts;
   readonly slot: SlotDirectories;
   readonly presign: Presign;
+  /** For the fetch, if one is needed; undefined: none. */
+  readonly credential: () => Promise<GitCredential | undefined>;
   readonly onProgress: OnProgress;
 }
 

@@ -32,7 +32,7 @@ export function createWorkspaces(options: WorkspacesOptions): Workspaces {
     discardWorkspace: (ref) => slots.discard(slots.slotOf(ref).workspace),
     discard: (ref) => slots.discard(slots.slotOf(ref).root),
     checkout: async (request, signal) => {
-      const { source, facts, slot, onProgress } = request;
+      const { source, facts, slot, credential, onProgress } = request;
       const bundlePath =
         source.kind === 'bundle' ? await fetchBundle(options, source, request, signal) : undefined;
       onProgress('checking out');
@@ -40,6 +40,7 @@ export function createWorkspaces(options: WorkspacesOptions): Workspaces {
         source,
         workspaceDir: slot.workspace,
         mirror,
+        credential,
         ...(bundlePath === undefined ? {} : { bundlePath }),
         ...(facts.branch === undefined ? {} : { branch: facts.branch }),
         place,

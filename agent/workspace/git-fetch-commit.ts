@@ -1,3 +1,4 @@
+import { withGitAccess } from '../../shared/git/git-access.js';
 import { isolatedEnvironment } from '../../shared/git/git-environment.js';
 import { gitText, gitTextIfAny, runGit, GitError, type GitCommand } from '../../shared/git/git-program.js';
 import { isRefName } from '../../shared/git/refs.js';
@@ -21,7 +22,8 @@ export async function holdsCommit(directory: string, request: CommitRequest): Pr
 }
 
 /**
- * Brings a commit into a mirror and holds it there by a ref. One at a time in one mirror. Throws what git says.
+ * Brings a commit into a mirror and holds it there by a ref. One at a time in one mirror. Throws what git says. Nothing of
+ * the credential stays in the mirror.
  *
  * The one branch first: a repository of thousands of branches need not arrive whole for one commit. What does not work (the
  * branch is gone, `a` became `a/b`, the commit is not on it) is answered by all branches and tags, and a commit that is on none
@@ -32,12 +34,24 @@ export async function fetchCommit(
   repository: RepositoryUrl,
   request: CommitRequest,
 ): Promise<void> {
+  const credential = await request.credential?.();
+  await withGitAccess({ repository, credential }, (environment) =>
+    fetchWith({ ...environment, GIT_DIR: directory }, directory, repository, request),
+  );
+}
+
+async function fetchWith(
+  environment: Readonly<Record<string, string>>,
+  directory: string,
+  repository: RepositoryUrl,
+  request: CommitRequest,
+): Promise<void> {
   const { commit, ref, signal } = request;
   const git = mirrorGit(directory, request);
   const fetch = (options: readonly string[], ...refspecs: string[]): Promise<unknown> =>
     runGit({
       ...git,
-      environment: { ...isolatedEnvironment({ transport: repository.transport }), GIT_DIR: directory },
+      environment,
       idleMs,
       args: [
         'fetch',

@@ -1,3 +1,4 @@
+import type { GitCredential } from '../../shared/git/credential.js';
 import type { GitProgress } from '../../shared/git/git-progress.js';
 import type { CommitId, ProjectId } from '../../shared/model/ids.js';
 
@@ -7,6 +8,8 @@ export interface CommitRequest {
   readonly commit: CommitId;
   /** Branch or tag the commit was found on, as a full name (`refs/heads/main`): fetched first. */
   readonly ref?: string;
+  /** Asked only when something must be fetched; undefined: what the repository gives to everybody. */
+  readonly credential?: () => Promise<GitCredential | undefined>;
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: GitProgress) => void;
 }

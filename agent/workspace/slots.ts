@@ -1,7 +1,13 @@
-import { lstat, mkdir, readdir, rename, statfs } from 'node:fs/promises';
+import { mkdir, readdir, rename, statfs } from 'node:fs/promises';
 import path from 'node:path';
+import { sleep } from '../../shared/async/sleep.js';
 import type { AttemptRef } from '../../shared/model/ids.js';
 import { runs } from './run-program.js';
+
+/** Trash gathers for so long: starting a program costs more than what it removes, and an attempt leaves two directories. */
+const gatherMs = 200;
+/** Far below what the kernel takes as arguments of one program. */
+const maxAtOnce = 256;
 
 /** Directories of one attempt, used once. Only the agent's user can look into them. */
 export interface Slot {
@@ -13,7 +19,7 @@ export interface Slot {
 
 /**
  * The agent's directories for attempts, and the way out of them: what is done with is renamed into `trash/`, which costs
- * nothing, and deleted in the background, one at a time.
+ * nothing, and deleted in the background, what gathered at once.
  */
 export class Slots {
   readonly #slots: string;
@@ -119,26 +125,31 @@ export class Slots {
   async #sweep(): Promise<void> {
     const failed = new Set<string>();
     for (;;) {
+      await sleep(gatherMs);
       this.#wanted = false;
-      const next = (await readdir(this.#trash)).find((name) => !failed.has(name));
-      if (next === undefined) return;
-      const directory = path.join(this.#trash, next);
-      if (!(await removeTree(directory))) failed.add(next);
+      const names = (await this.#inTrash()).filter((name) => !failed.has(name)).slice(0, maxAtOnce);
+      if (names.length === 0) return;
+      await removeTrees(names.map((name) => path.join(this.#trash, name)));
+      // What is still there could not be deleted.
+      const left = new Set(await this.#inTrash());
+      for (const name of names) if (left.has(name)) failed.add(name);
     }
+  }
+
+  /** Nothing, when somebody removed the data directory under the agent: whoever needs it next says so. */
+  #inTrash(): Promise<readonly string[]> {
+    return readdir(this.#trash).catch(() => []);
   }
 }
 
 /**
- * Deletes a hostile tree by `rm`, which descends by descriptor: Node's own `rm` joins paths, and a step can nest directories
- * until those are too long. Mounts are not entered. Tells whether the tree is gone.
+ * Deletes hostile trees by `rm`, which descends by descriptor: Node's own `rm` joins paths, and a step can nest directories
+ * until those are too long. Mounts are not entered.
  */
-async function removeTree(directory: string): Promise<boolean> {
-  if (await runs('rm', ['-rf', '--one-file-system', '--', directory])) return true;
+async function removeTrees(directories: readonly string[]): Promise<void> {
+  const remove = (): Promise<boolean> => runs('rm', ['-rf', '--one-file-system', '--', ...directories]);
+  if (await remove()) return;
   // A step that ran as our own user may have taken the right to write from directories; module caches do.
-  await runs('chmod', ['-R', 'u+rwX', '--', directory]);
-  await runs('rm', ['-rf', '--one-file-system', '--', directory]);
-  return lstat(directory).then(
-    () => false,
-    () => true, // gone
-  );
+  await runs('chmod', ['-R', 'u+rwX', '--', ...directories]);
+  await remove();
 }

@@ -10,6 +10,8 @@ export interface Keys {
   readonly directory: string;
   /** Signs user and join tokens. */
   readonly tokenKey: Buffer;
+  /** Seals what the vault keeps in NATS; 32 bytes. Without it secrets must be set again. */
+  readonly secretsKey: Buffer;
   /** Of the embedded storage, or where the operator put those of an existing one. */
   readonly s3: { readonly accessKey: string; readonly secretKey: string };
 }
@@ -36,6 +38,10 @@ export async function openKeys(directory: string): Promise<Keys> {
   await mkdir(directory, { recursive: true, mode: 0o700 });
   await chmod(directory, 0o700);
   const token = await readOrCreate(join(directory, 'token.key'), () => randomBytes(32).toString('hex'));
+  const secrets = await readOrCreate(join(directory, 'secrets.key'), () => randomBytes(32).toString('hex'));
+  if (!/^[0-9a-f]{64}$/.test(secrets)) {
+    throw new Error(`${join(directory, 'secrets.key')}: expected 64 hexadecimal digits`);
+  }
   const s3 = await readOrCreate(
     join(directory, 's3.key'),
     () => `GANTRY${randomBytes(7).toString('hex').toUpperCase()} ${randomBytes(30).toString('base64url')}`,
@@ -46,7 +52,12 @@ export async function openKeys(directory: string): Promise<Keys> {
       `${join(directory, 's3.key')}: expected an access key and a secret key, separated by a space`,
     );
   }
-  return { directory, tokenKey: Buffer.from(token, 'hex'), s3: { accessKey, secretKey } };
+  return {
+    directory,
+    tokenKey: Buffer.from(token, 'hex'),
+    secretsKey: Buffer.from(secrets, 'hex'),
+    s3: { accessKey, secretKey },
+  };
 }
 
 export const sha256Hex = (bytes: string | Uint8Array): string =>

@@ -1,5 +1,6 @@
 /** What the coordinator itself depends on, looked at now: for `gantry doctor`. */
 import { BlobError } from '../../shared/blob/blob-error.js';
+import { diagnoseFeedback } from '../feedback/diagnose-feedback.js';
 import type { Services } from './services.js';
 
 export interface Diagnosis {
@@ -10,7 +11,7 @@ export interface Diagnosis {
 }
 
 export async function diagnose(services: Services): Promise<readonly Diagnosis[]> {
-  return [await storage(services), await agents(services), durability()];
+  return [await storage(services), await agents(services), ...(await feedback(services)), durability()];
 }
 
 async function storage({ blobs }: Services): Promise<Diagnosis> {
@@ -42,6 +43,14 @@ async function agents({ coordinator }: Services): Promise<Diagnosis> {
     message: known === 0 ? 'no agent has joined' : `none of ${known} agents sends heartbeats`,
     remedy: 'gantry agents token prints the command that starts one',
   };
+}
+
+async function feedback({
+  coordinator,
+  feedback: { health, hasMail },
+}: Services): Promise<readonly Diagnosis[]> {
+  const projects = await coordinator.read(({ state }) => state.projects.size);
+  return diagnoseFeedback({ health, hasMail, projects, now: Date.now() });
 }
 
 /** One server survives crashes of processes; only replicas or a syncing server survive a power failure. */

@@ -1,8 +1,6 @@
-/** The service `Fleet`: registration, NATS access, presigned URLs. */
-import type { Metadata } from '@grpc/grpc-js';
+/** The service `Fleet`: registration, NATS access, presigned URLs, secrets. */
 import { parseAgentId, parseInstanceId, parseSha256, type AgentId } from '../../shared/model/ids.js';
 import type { NatsAccess } from '../../shared/wire/gen/gantry/v1/NatsAccess.js';
-import type { FleetHandlers } from '../../shared/wire/gen/gantry/v1/Fleet.js';
 import type { PresignRequest__Output } from '../../shared/wire/gen/gantry/v1/PresignRequest.js';
 import type { RegisterRequest__Output } from '../../shared/wire/gen/gantry/v1/RegisterRequest.js';
 import { attemptRefFromWire, tokenFromWire, urlToWire } from '../../shared/wire/refs.js';
@@ -10,37 +8,30 @@ import { WireError, parsed, required } from '../../shared/wire/wire-error.js';
 import { sha256Hex } from '../access/keys.js';
 import { AgentAccessRefused } from '../fleet/agent-access.js';
 import { ApiError } from './api-error.js';
-import { authenticate, authenticateAgent, type AgentCaller } from './auth.js';
-import { bearerOf, unary } from './grpc-status.js';
-import { checkLease } from './leases.js';
+import type { AgentCaller, JoinCaller } from './auth.js';
+import { guard, type Guarded } from './grpc-door.js';
 import { finishUpload, presignFor, presignSeconds, type PresignWhat } from './presign.js';
+import { secretsFor } from './secrets.js';
 import type { Services } from './services.js';
 
 /** Detected by the agent itself, so a join token need not list them. */
 const detectedLabel = /^(?:(?:os|arch|executor)=|images$)/;
 const labelPattern = /^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}(=[A-Za-z0-9._/-]{0,128})?$/;
 
-export function grpcFleet(services: Services): FleetHandlers {
-  const { log } = services;
-  const agent = (metadata: Metadata): Promise<AgentCaller> => authenticateAgent(services, bearerOf(metadata));
-
-  return {
-    Register: unary(log, async (request, metadata) => {
+export const grpcFleet = (services: Services): Guarded<'Fleet'> =>
+  guard(services, 'Fleet', {
+    Register: async (request, { joiner }) => {
       const wanted = parsed('agent', 'an agent id', parseAgentId, request.agent);
-      await register(services, wanted, request, metadata);
+      await register(services, wanted, request, joiner);
       return {
         nats: natsAccess(services, wanted, request.natsUser ?? ''),
         subjectPrefix: services.settings.prefix,
         heartbeatMs: services.settings.heartbeatMs,
         coordinator: services.settings.advertise,
       };
-    }),
-    Renew: unary(log, async (request, metadata) => {
-      const caller = await agent(metadata);
-      return natsAccess(services, caller.agent, request.natsUser ?? '');
-    }),
-    Presign: unary(log, async (request, metadata) => {
-      const caller = await agent(metadata);
+    },
+    Renew: (request, { agent: caller }) => natsAccess(services, caller.agent, request.natsUser ?? ''),
+    Presign: async (request, { agent: caller }) => {
       const presigned = await presignFor(services, {
         agent: caller.agent,
         ref: attemptRefFromWire(request.ref),
@@ -54,14 +45,25 @@ export function grpcFleet(services: Services): FleetHandlers {
         uploadId: presigned.uploadId,
         validSeconds: presignSeconds,
       };
-    }),
-    Secrets: unary(log, async (request, metadata) => {
-      const caller = await agent(metadata);
-      await checkLease(services, caller.agent, attemptRefFromWire(request.ref), tokenFromWire(request.token));
-      return { values: {} };
-    }),
-    FinishUpload: unary(log, async (request, metadata) => {
-      const caller = await agent(metadata);
+    },
+    Secrets: async (request, { agent: caller, isPrivate }) => {
+      const { values, checkout, refused } = await secretsFor(services, {
+        agent: caller.agent,
+        ref: attemptRefFromWire(request.ref),
+        token: tokenFromWire(request.token),
+        isPrivate,
+      });
+      return {
+        values: Object.fromEntries(values),
+        refusedSecret: refused?.secret ?? '',
+        refusedWhy: refused?.why ?? '',
+        ...(checkout?.kind === 'https' ? { https: { user: checkout.user, token: checkout.token } } : {}),
+        ...(checkout?.kind === 'ssh'
+          ? { ssh: { privateKey: checkout.privateKey, knownHosts: checkout.knownHosts } }
+          : {}),
+      };
+    },
+    FinishUpload: async (request, { agent: caller }) => {
       await finishUpload(services, {
         agent: caller.agent,
         ref: attemptRefFromWire(request.ref),
@@ -71,18 +73,16 @@ export function grpcFleet(services: Services): FleetHandlers {
         etags: request.abort === true ? [] : (request.etags ?? []),
       });
       return {};
-    }),
-  };
-}
+    },
+  });
 
 /** With a join token: new, or with other labels than before. With the agent's own key: as it was registered. */
 async function register(
   services: Services,
   agent: AgentId,
   request: RegisterRequest__Output,
-  metadata: Metadata,
+  caller: JoinCaller | AgentCaller,
 ): Promise<void> {
-  const caller = await authenticate(services, bearerOf(metadata));
   const labels = [...new Set(request.labels ?? [])].sort();
   const bad = labels.find((label) => !labelPattern.test(label));
   if (bad !== undefined) {
@@ -123,7 +123,7 @@ async function register(
     }
     projects = token.projects;
     joinedBy = `${token.id} by ${token.by}`;
-  } else if (caller.kind === 'agent' && caller.agent === agent && before !== undefined) {
+  } else if (caller.agent === agent && before !== undefined) {
     const added = labels.find((label) => !detectedLabel.test(label) && !before.labels.includes(label));
     if (added !== undefined) {
       throw new ApiError(

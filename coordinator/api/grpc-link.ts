@@ -11,7 +11,6 @@ import {
   type AttemptRef,
   type InstanceId,
 } from '../../shared/model/ids.js';
-import type { AgentLinkHandlers } from '../../shared/wire/gen/gantry/v1/AgentLink.js';
 import type { AgentMessage, AgentMessage__Output } from '../../shared/wire/gen/gantry/v1/AgentMessage.js';
 import type { CoordinatorMessage } from '../../shared/wire/gen/gantry/v1/CoordinatorMessage.js';
 import type { Hello__Output } from '../../shared/wire/gen/gantry/v1/Hello.js';
@@ -25,8 +24,9 @@ import { Recent } from '../../shared/async/recent.js';
 import { sleep } from '../../shared/async/sleep.js';
 import { LogRefused } from '../logs/live-log.js';
 import { ApiError } from './api-error.js';
-import { authenticateAgent } from './auth.js';
-import { bearerOf, callSignal, failureOf } from './grpc-status.js';
+import type { AgentCaller } from './auth.js';
+import { guard, type Guarded } from './grpc-door.js';
+import { callSignal, failureOf } from './grpc-status.js';
 import { checkLease } from './leases.js';
 import type { Services } from './services.js';
 
@@ -39,15 +39,14 @@ const maxChunkBytes = 64 * 1024;
 /** A chunk may be taken from an attempt that was overtaken so recently; its result is fenced by its token anyway. */
 const checkHoldsMs = 1_000;
 
-export function grpcLink(services: Services, links: Links): AgentLinkHandlers {
-  return {
-    Open: (call) => {
+export const grpcLink = (services: Services, links: Links): Guarded<'AgentLink'> =>
+  guard(services, 'AgentLink', {
+    Open: (call, { agent }) => {
       const link = new Link(services, call, links);
       links.add(link);
-      void link.run().finally(() => links.delete(link));
+      void link.run(agent).finally(() => links.delete(link));
     },
-  };
-}
+  });
 
 /** All open links, so that a stopping coordinator can end them: agents go elsewhere at once. */
 export class Links {
@@ -98,14 +97,11 @@ class Link {
     call.on('error', () => this.#ended.abort());
   }
 
-  async run(): Promise<void> {
+  async run(caller: AgentCaller): Promise<void> {
     const { coordinator, log } = this.#services;
     let agent: AgentId | undefined;
     let instance;
-    // Paused until the caller is known; what it sends meanwhile waits in the stream.
-    this.#call.pause();
     try {
-      const caller = await authenticateAgent(this.#services, bearerOf(this.#call.metadata));
       const hello = await this.#hello();
       agent = caller.agent;
       instance = parsed('hello.instance', 'an instance id', parseInstanceId, hello.instance);
@@ -217,6 +213,7 @@ class Link {
         throw new ApiError('refused', answer.message);
       case 'done':
       case 'accepted':
+      case 'moved':
         throw new Error(`a report was answered ${answer.kind}`);
     }
   }

@@ -1,24 +1,33 @@
 /** The service `Runs`: messages in, use cases, messages out. What it means stands in `proto/gantry/v1/runs.proto`. */
-import type { Metadata } from '@grpc/grpc-js';
 import { randomBytes } from 'node:crypto';
 import { bundleKey } from '../../shared/blob/layout.js';
-import { base32Of, parseCommitId, parseRunId, parseSha256, type RunId } from '../../shared/model/ids.js';
+import { normalizeRepositoryUrl, projectOf } from '../../shared/git/repository-url.js';
+import {
+  base32Of,
+  parseCommitId,
+  parseRunId,
+  parseSha256,
+  shortRunId,
+  type RunId,
+} from '../../shared/model/ids.js';
+import { stageTitle } from '../../shared/model/pipeline.js';
 import { isEnded, type StageView } from '../../shared/model/run.js';
 import type { ArtifactView as ArtifactMessage } from '../../shared/wire/gen/gantry/v1/ArtifactView.js';
 import type { RunSelector__Output } from '../../shared/wire/gen/gantry/v1/RunSelector.js';
-import type { RunsHandlers } from '../../shared/wire/gen/gantry/v1/Runs.js';
 import type { SubmitRequest__Output } from '../../shared/wire/gen/gantry/v1/SubmitRequest.js';
 import { urlToWire } from '../../shared/wire/refs.js';
 import { agentToWire, runSummaryToWire, runToWire } from '../../shared/wire/run-view.js';
 import { watchEventToWire } from '../../shared/wire/watch.js';
 import { WireError, parsed, required } from '../../shared/wire/wire-error.js';
+import type { Reach } from '../access/reach.js';
 import { issueToken } from '../access/tokens.js';
+import type { AgentState } from '../scheduler/state.js';
 import { agentView } from '../scheduler/views.js';
 import { ApiError } from './api-error.js';
 import { artifactViews, artifactsOf, pathBytes, shownPath, type FoundArtifact } from './artifacts.js';
-import { authenticateUser, type UserCaller } from './auth.js';
 import { diagnose } from './diagnose.js';
-import { bearerOf, serverStream, unary } from './grpc-status.js';
+import { audited } from './audit.js';
+import { demand, guard, type Guarded, type ProjectCall } from './grpc-door.js';
 import { listRuns } from './list-runs.js';
 import { readLogs } from './read-logs.js';
 import { findRun, resolveRun, selectStages, type FoundRun } from './run-lookup.js';
@@ -27,31 +36,31 @@ import { retryRun, submitRun, type SubmitOrder } from './submit.js';
 import { watchRun } from './watch.js';
 import { whyOf } from './why.js';
 
-export function grpcRuns(services: Services): RunsHandlers {
+export function grpcRuns(services: Services): Guarded<'Runs'> {
   const { log } = services;
-  const user = (metadata: Metadata): Promise<UserCaller> => authenticateUser(services, bearerOf(metadata));
-  const find = async (selector: RunSelector__Output | null | undefined): Promise<FoundRun> =>
-    findRun(services, await resolve(selector));
-  const resolve = (selector: RunSelector__Output | null | undefined): Promise<RunId> =>
-    resolveRun(services, { run: selector?.run ?? '', projectName: selector?.projectName ?? '' });
+  type Selecting = RunSelector__Output | null | undefined;
+  const resolve = (selector: Selecting, { reach }: ProjectCall): Promise<RunId> =>
+    resolveRun(services, { run: selector?.run ?? '', projectName: selector?.projectName ?? '' }, reach);
+  const find = async (selector: Selecting, call: ProjectCall): Promise<FoundRun> =>
+    findRun(services, await resolve(selector, call));
 
-  return {
-    PrepareSource: unary(log, async (request, metadata, signal) => {
-      await user(metadata);
+  return guard(services, 'Runs', {
+    PrepareSource: async (request, { signal }) => {
       const digest = parsed('digest', 'a SHA-256', parseSha256, request.digest);
       const bytes = request.bytes ?? 0;
       const stored = await services.blobs.head(bundleKey(digest), { signal });
       if (stored?.bytes === bytes) return { present: true };
       const url = await services.blobs.presignPut(bundleKey(digest), { expiresSeconds: 900, bytes });
       return { present: false, put: urlToWire({ method: 'PUT', url: url.reveal(), headers: {} }) };
-    }),
-    Submit: unary(log, async (request, metadata, signal) => {
-      const { name } = await user(metadata);
-      return await submitRun(services, orderOf(request, name), signal).then(submittedToWire);
-    }),
-    Show: unary(log, async (request, metadata) => {
-      await user(metadata);
-      const found = await find(request);
+    },
+    Submit: async (request, { user, reach, signal }) => {
+      const order = orderOf(request, user);
+      // Before anything is read or fetched for it.
+      demand(reach, projectOf(projectNameOf(order.source)));
+      return await submitRun(services, order, signal).then(submittedToWire);
+    },
+    Show: async (request, call) => {
+      const found = await find(request, call);
       // A run whose storage is away is still shown; its artifacts cannot be.
       const artifacts = await artifactsOf(services, found, { stage: '', name: '', presign: false }).catch(
         (error: unknown) => {
@@ -60,29 +69,27 @@ export function grpcRuns(services: Services): RunsHandlers {
         },
       );
       return runToWire({ ...found.view, artifacts: artifactViews(artifacts) });
-    }),
-    List: unary(log, async (request, metadata) => {
-      await user(metadata);
-      const page = await listRuns(services, {
+    },
+    List: async (request, { reach }) => {
+      const query = {
         projectName: request.projectName ?? '',
         branch: request.branch ?? '',
         status: request.status ?? '',
         limit: request.limit ?? 0,
         cursor: request.cursor ?? '',
-      });
+      };
+      const page = await listRuns(services, query, reach);
       return { runs: page.runs.map(runSummaryToWire), cursor: page.cursor };
-    }),
-    Watch: serverStream(log, async function* (request, metadata, signal) {
-      await user(metadata);
-      const run = await resolve(request.run);
-      for await (const watched of watchRun(services, run, request.afterSequence ?? 0, signal)) {
+    },
+    Watch: async function* (request, call) {
+      const run = await resolve(request.run, call);
+      for await (const watched of watchRun(services, run, request.afterSequence ?? 0, call.signal)) {
         yield watchEventToWire(watched);
       }
-    }),
-    Logs: serverStream(log, async function* (request, metadata, signal) {
-      await user(metadata);
+    },
+    Logs: async function* (request, call) {
       const query = {
-        run: await resolve(request.run),
+        run: await resolve(request.run, call),
         stage: request.stage ?? '',
         cell: request.cell ?? {},
         step: request.step ?? '',
@@ -90,7 +97,7 @@ export function grpcRuns(services: Services): RunsHandlers {
         attempt: request.attempt ?? 0,
         tailBytes: request.tailBytes ?? 0,
       };
-      for await (const piece of readLogs(services, query, signal)) {
+      for await (const piece of readLogs(services, query, call.signal)) {
         yield {
           ...piece,
           bytes: Buffer.from(piece.bytes.buffer, piece.bytes.byteOffset, piece.bytes.byteLength),
@@ -98,19 +105,17 @@ export function grpcRuns(services: Services): RunsHandlers {
           missing: piece.missing ?? '',
         };
       }
-    }),
-    Why: unary(log, async (request, metadata) => {
-      await user(metadata);
-      const found = await find(request.run);
+    },
+    Why: async (request, call) => {
+      const found = await find(request.run, call);
       return {
         run: found.view.run,
         status: found.view.status,
         stages: whyOf(services, found, request.stage ?? ''),
       };
-    }),
-    Cancel: unary(log, async (request, metadata) => {
-      const { name } = await user(metadata);
-      const found = await find(request.run);
+    },
+    Cancel: async (request, call) => {
+      const found = await find(request.run, call);
       if (isEnded(found.view.status)) {
         throw new ApiError('refused', `run ${found.view.run} has ended already: ${found.view.status}`);
       }
@@ -120,7 +125,7 @@ export function grpcRuns(services: Services): RunsHandlers {
         const answer = await services.coordinator.perform({
           kind: 'Cancel',
           run: found.view.run,
-          by: name,
+          by: call.user.name,
           ...(stage === undefined ? {} : { stage: stage.number }),
         });
         if (answer.kind === 'refused') throw new ApiError('refused', answer.message);
@@ -128,31 +133,30 @@ export function grpcRuns(services: Services): RunsHandlers {
       }
       const after = await findRun(services, found.view.run);
       return { run: after.view.run, status: after.view.status };
-    }),
-    Retry: unary(log, async (request, metadata) => {
-      const { name } = await user(metadata);
+    },
+    Retry: async (request, call) => {
       const run = parsed('new_run', 'a run id', parseRunId, request.newRun);
-      return await retryRun(services, await resolve(request.run), run, name).then(submittedToWire);
-    }),
-    Artifacts: unary(log, async (request, metadata) => {
-      await user(metadata);
-      const found = await find(request.run);
+      return await retryRun(services, await resolve(request.run, call), run, call.user).then(submittedToWire);
+    },
+    Artifacts: async (request, call) => {
+      const found = await find(request.run, call);
       const artifacts = await artifactsOf(services, found, {
         stage: request.stage ?? '',
         name: request.name ?? '',
         presign: request.presign ?? false,
       });
       return { run: found.view.run, artifacts: artifacts.map(artifactMessage) };
-    }),
-    ListAgents: unary(log, async (_request, metadata) => {
-      await user(metadata);
+    },
+    ListAgents: async (_request, { reach }) => {
       const agents = await services.coordinator.read(({ state, presence, now }) =>
-        [...state.agents.values()].map((agent) => agentView(state, presence, agent, now)),
+        [...state.agents.values()].map((agent) => ({
+          ...agentView(state, presence, agent, now),
+          running: runningTitles(agent, reach),
+        })),
       );
       return { agents: agents.sort((a, b) => (a.name < b.name ? -1 : 1)).map(agentToWire) };
-    }),
-    DrainAgent: unary(log, async (request, metadata) => {
-      const { name } = await user(metadata);
+    },
+    DrainAgent: async (request, { user }) => {
       const wanted = request.agent ?? '';
       const [agent, ...others] = await services.coordinator.read(({ state }) =>
         [...state.agents.values()].filter((one) => one.agent === wanted || one.name === wanted),
@@ -168,39 +172,46 @@ export function grpcRuns(services: Services): RunsHandlers {
         kind: 'DrainAgent',
         agent: agent.agent,
         draining: request.undo !== true,
-        by: name,
+        by: user.name,
       });
       const view = await services.coordinator.read(({ state, presence, now }) => {
         const drained = state.agents.get(agent.agent);
         return drained === undefined ? undefined : agentView(state, presence, drained, now);
       });
       return view === undefined ? {} : { agent: agentToWire(view) };
-    }),
-    CreateJoinToken: unary(log, async (request, metadata) => {
-      const { name } = await user(metadata);
+    },
+    CreateJoinToken: (request, { user }) => {
       const seconds =
         request.validSeconds === undefined || request.validSeconds === 0 ? 86_400 : request.validSeconds;
       const expires = Math.floor(Date.now() / 1000) + seconds;
-      const token = issueToken(services.tokenKey, {
-        kind: 'join',
-        id: base32Of(randomBytes(10)),
-        by: name,
-        labels: request.labels ?? [],
-        projects: request.projects ?? [],
-        expires,
+      const expiresAt = new Date(expires * 1000).toISOString();
+      const id = base32Of(randomBytes(10));
+      const [labels, projects] = [request.labels ?? [], request.projects ?? []];
+      const detail = `until ${expiresAt}; labels ${labels.join(' ') || 'any'}`.slice(0, 1_000);
+      return audited(services, { by: user.name, action: 'agent.token', subject: id, detail }, () => {
+        const join = { kind: 'join', id, by: user.name, labels, projects, expires } as const;
+        const token = issueToken(services.tokenKey, join);
+        return Promise.resolve({ token, coordinator: services.settings.advertise, expiresAt });
       });
-      return {
-        token,
-        coordinator: services.settings.advertise,
-        expiresAt: new Date(expires * 1000).toISOString(),
-      };
+    },
+    Diagnose: async () => ({
+      checks: [...(await diagnose(services))],
+      version: services.settings.version,
     }),
-    Diagnose: unary(log, async (_request, metadata) => {
-      await user(metadata);
-      return { checks: [...(await diagnose(services))], version: services.settings.version };
-    }),
-  };
+  });
 }
+
+/** The project that a submitted source says it is of. Throws RepositoryUrlError. */
+const projectNameOf = (source: SubmitOrder['source']): string =>
+  source.kind === 'git' ? normalizeRepositoryUrl(source.url).name : source.projectName;
+
+/** What an agent runs; of projects that the caller does not reach only that it is something. */
+const runningTitles = ({ leases }: AgentState, reach: Reach): readonly string[] =>
+  [...leases].map(({ stage }) =>
+    reach.has(stage.run.facts.project)
+      ? `${shortRunId(stage.run.run)} ${stageTitle(stage.outline)}`
+      : 'a stage of another project',
+  );
 
 /** Of a matrix some may have ended; when all have, there is nothing to cancel. */
 function openStages({ view }: FoundRun, what: string): readonly StageView[] {
@@ -220,7 +231,7 @@ const submittedToWire = (submitted: {
   warnings: [...submitted.warnings],
 });
 
-function orderOf(request: SubmitRequest__Output, by: string): SubmitOrder {
+function orderOf(request: SubmitRequest__Output, by: SubmitOrder['by']): SubmitOrder {
   return {
     run: parsed('run', 'a run id (16 characters a-z, 2-7)', parseRunId, request.run),
     source: sourceOf(request),

@@ -1,16 +1,16 @@
 /** The gRPC server: all services, health and reflection, one port. */
-import {
-  Server,
-  ServerCredentials,
-  type ServiceDefinition,
-  type UntypedServiceImplementation,
-} from '@grpc/grpc-js';
+import { Server, ServerCredentials, type ServiceDefinition } from '@grpc/grpc-js';
 import { ReflectionService } from '@grpc/reflection';
 import { HealthImplementation } from 'grpc-health-check';
 import { channelOptions, loadContract } from '../../shared/wire/grpc-contract.js';
+import type { Service } from '../access/rights.js';
 import type { CoordinatorConfig, HostPort } from '../config.js';
+import type { Guarded } from './grpc-door.js';
+import { grpcAccess } from './grpc-access.js';
 import { grpcFleet } from './grpc-fleet.js';
+import { grpcGate } from './grpc-gate.js';
 import { Links, grpcLink } from './grpc-link.js';
+import { grpcProjects } from './grpc-projects.js';
 import { grpcRuns } from './grpc-runs.js';
 import type { Services } from './services.js';
 
@@ -31,12 +31,17 @@ export async function startApi(
     'grpc.http2.min_ping_interval_without_data_ms': 5_000,
   });
   const links = new Links();
-  const add = (definition: ServiceDefinition, handlers: UntypedServiceImplementation): void => {
+  /** Takes only what went through the door. */
+  const add = <S extends Service>(service: S, handlers: Guarded<S>): void => {
+    const { service: definition }: { readonly service: ServiceDefinition } = contract[service];
     server.addService(definition, handlers);
   };
-  add(contract.Runs.service, grpcRuns(services));
-  add(contract.Fleet.service, grpcFleet(services));
-  add(contract.AgentLink.service, grpcLink(services, links));
+  add('Runs', grpcRuns(services));
+  add('Projects', grpcProjects(services));
+  add('Gate', grpcGate(services));
+  add('Access', grpcAccess(services));
+  add('Fleet', grpcFleet(services));
+  add('AgentLink', grpcLink(services, links));
   const health = new HealthImplementation({ '': 'SERVING' });
   health.addToServer(server);
   new ReflectionService(contract.packageDefinition).addToServer(server);

@@ -1,18 +1,12 @@
-/** Errors as gRPC statuses, bearer tokens out of metadata, and handlers that are ordinary async functions. */
-import {
-  status,
-  type Metadata,
-  type ServerUnaryCall,
-  type ServerWritableStream,
-  type sendUnaryData,
-  type ServiceError,
-} from '@grpc/grpc-js';
+/** Errors as gRPC statuses, bearer tokens out of metadata, and the end of a call. */
+import { status, type Metadata } from '@grpc/grpc-js';
 import { BlobError } from '../../shared/blob/blob-error.js';
 import { CheckoutError } from '../../shared/git/checkout-failure.js';
 import { RepositoryUrlError } from '../../shared/git/repository-url.js';
 import type { Logger } from '../../shared/log.js';
 import { blameOf } from '../../shared/model/failure.js';
 import { WireError } from '../../shared/wire/wire-error.js';
+import { DirectoryFull, DirectoryUnavailable } from '../access/directory.js';
 import { NotLeading } from '../coordinator.js';
 import { ApiError, type ApiErrorKind } from './api-error.js';
 
@@ -33,6 +27,8 @@ export interface GrpcFailure {
 export function failureOf(error: unknown, log: Logger): GrpcFailure {
   if (error instanceof ApiError) return { code: codes[error.kind], details: error.message };
   if (error instanceof WireError) return { code: status.INVALID_ARGUMENT, details: error.message };
+  if (error instanceof DirectoryFull) return { code: status.FAILED_PRECONDITION, details: error.message };
+  if (error instanceof DirectoryUnavailable) return { code: status.UNAVAILABLE, details: error.message };
   if (error instanceof NotLeading) return { code: status.UNAVAILABLE, details: error.message };
   if (error instanceof BlobError) return { code: status.UNAVAILABLE, details: error.message };
   if (error instanceof CheckoutError) {
@@ -64,42 +60,7 @@ export function callSignal(call: {
   return aborter.signal;
 }
 
-export function unary<In, Out>(
-  log: Logger,
-  work: (request: In, metadata: Metadata, signal: AbortSignal) => Promise<Out>,
-): (call: ServerUnaryCall<In, Out>, callback: sendUnaryData<Out>) => void {
-  return (call, callback) => {
-    work(call.request, call.metadata, callSignal(call)).then(
-      (answer) => callback(null, answer),
-      (error: unknown) => callback(failureOf(error, log)),
-    );
-  };
-}
-
-/** Streams what the generator yields, no faster than the caller reads. */
-export function serverStream<In, Out>(
-  log: Logger,
-  work: (request: In, metadata: Metadata, signal: AbortSignal) => AsyncIterable<Out>,
-): (call: ServerWritableStream<In, Out>) => void {
-  return (call) => {
-    const signal = callSignal(call);
-    const pump = async (): Promise<void> => {
-      for await (const message of work(call.request, call.metadata, signal)) {
-        if (signal.aborted) return;
-        if (!call.write(message)) await drained(call, signal);
-      }
-    };
-    pump().then(
-      () => call.end(),
-      (error: unknown) => {
-        if (signal.aborted) call.end();
-        // `emit` is how grpc-js takes a status for a server stream.
-        else call.emit('error', failureOf(error, log) satisfies Partial<ServiceError>);
-      },
-    );
-  };
-}
-
+/** Until the caller has read what was written, or hung up. */
 export function drained(
   call: {
     once(event: 'drain', listener: () => void): unknown;

@@ -15,7 +15,7 @@ export interface Lease {
 
 /** Throws forbidden unless the agent holds this attempt under this token and no newer one was leased. */
 export async function checkLease(
-  services: Services,
+  services: Pick<Services, 'coordinator'>,
   agent: AgentId,
   ref: AttemptRef,
   token: Token,

@@ -2,6 +2,7 @@
 import { projectOf } from '../../shared/git/repository-url.js';
 import type { RunSummary } from '../../shared/model/run.js';
 import { BadCursor } from '../history/run-table.js';
+import type { Reach } from '../access/reach.js';
 import { runSummary } from '../scheduler/views.js';
 import { ApiError } from './api-error.js';
 import type { Services } from './services.js';
@@ -16,9 +17,11 @@ export interface ListQuery {
 
 const maxPage = 100;
 
+/** Of the projects that the caller reaches. */
 export async function listRuns(
   services: Services,
   query: ListQuery,
+  reach: Reach,
 ): Promise<{ readonly runs: readonly RunSummary[]; readonly cursor: string }> {
   const limit = query.limit === 0 ? maxPage : Math.min(query.limit, maxPage);
   const project = query.projectName === '' ? undefined : projectOf(query.projectName).id;
@@ -31,6 +34,7 @@ export async function listRuns(
   const { live, liveIds } = await services.coordinator.read(({ state }) => ({
     live: [...state.runs.values()]
       .filter((run) => run.order < below && (project === undefined || run.facts.project === project))
+      .filter((run) => reach.has(run.facts.project))
       .sort((a, b) => b.order - a.order)
       .map((run) => ({ order: run.order, summary: runSummary(run) }))
       .filter(({ summary }) => wanted(summary)),
@@ -44,7 +48,7 @@ export async function listRuns(
   const page = await finished(services, {
     limit: rest,
     // A run that was recorded but has not left the state is listed once.
-    filter: (run) => wanted(run) && !liveIds.has(run.run),
+    filter: (run) => reach.has(run.projectId) && wanted(run) && !liveIds.has(run.run),
     ...(project === undefined ? {} : { project }),
     ...(query.cursor === '' || livePage !== null ? {} : { before: query.cursor }),
   });

@@ -5,6 +5,7 @@ import type { RunView, StageView, StepView } from '../../shared/model/run.js';
 import { attemptResults, type RunEvent, type RunRecord, type AttemptResult } from '../history/record.js';
 import { runView } from '../scheduler/views.js';
 import { projectOf } from '../../shared/git/repository-url.js';
+import type { Reach } from '../access/reach.js';
 import { ApiError } from './api-error.js';
 import type { Services } from './services.js';
 
@@ -25,8 +26,9 @@ export interface FoundRun {
 
 const prefixPattern = /^[a-z2-7]{1,16}$/;
 
-export async function resolveRun(services: Services, selector: Selector): Promise<RunId> {
-  if (selector.run === '') return latestRun(services, selector.projectName);
+/** Among the runs that the caller reaches; the others do not exist for them. Throws not-found or invalid. */
+export async function resolveRun(services: Services, selector: Selector, reach: Reach): Promise<RunId> {
+  if (selector.run === '') return latestRun(services, selector.projectName, reach);
   if (!prefixPattern.test(selector.run)) {
     throw new ApiError(
       'invalid',
@@ -34,11 +36,16 @@ export async function resolveRun(services: Services, selector: Selector): Promis
     );
   }
   const whole = parseRunId(selector.run);
-  if (whole !== undefined) return whole;
+  if (whole !== undefined) {
+    if (reach.isLimited) await checkReached(services, whole, reach);
+    return whole;
+  }
   const live = await services.coordinator.read(({ state }) =>
-    [...state.runs.keys()].filter((run) => run.startsWith(selector.run)),
+    [...state.runs.values()]
+      .filter(({ run, facts }) => run.startsWith(selector.run) && reach.has(facts.project))
+      .map(({ run }) => run),
   );
-  const ended = await services.history.index.find(selector.run, 10);
+  const ended = await services.history.index.find(selector.run, 10, (row) => reach.has(row.projectId));
   const found = [...new Set([...live, ...ended.map((row) => row.run)])];
   const [only, ...others] = found;
   if (only === undefined) throw new ApiError('not-found', `no run begins with ${selector.run}`);
@@ -51,12 +58,21 @@ export async function resolveRun(services: Services, selector: Selector): Promis
   return only;
 }
 
-async function latestRun(services: Services, projectName: string): Promise<RunId> {
+async function checkReached(services: Services, run: RunId, reach: Reach): Promise<void> {
+  const live = await services.coordinator.read(({ state }) => state.runs.get(run)?.facts.project);
+  const project = live ?? (await services.history.index.get(run))?.projectId;
+  if (project === undefined || !reach.has(project)) throw noSuchRun(run);
+}
+
+const noSuchRun = (run: RunId): ApiError => new ApiError('not-found', `there is no run ${run}`);
+
+async function latestRun(services: Services, projectName: string, reach: Reach): Promise<RunId> {
   const project = projectName === '' ? undefined : projectOf(projectName).id;
   const live = await services.coordinator.read(({ state }) => {
     let latest: { readonly run: RunId; readonly at: number; readonly order: number } | undefined;
     for (const run of state.runs.values()) {
       if (project !== undefined && run.facts.project !== project) continue;
+      if (!reach.has(run.facts.project)) continue;
       if (latest === undefined || run.order > latest.order) {
         latest = { run: run.run, at: run.acceptedAt, order: run.order };
       }
@@ -65,7 +81,7 @@ async function latestRun(services: Services, projectName: string): Promise<RunId
   });
   const page = await services.history.index.list({
     limit: 1,
-    filter: () => true,
+    filter: (run) => reach.has(run.projectId),
     ...(project === undefined ? {} : { project }),
   });
   const ended = page.runs[0];
@@ -89,7 +105,7 @@ export async function findRun(services: Services, run: RunId): Promise<FoundRun>
   });
   if (live !== undefined) return live;
   if ((await services.history.index.get(run)) === undefined) {
-    throw new ApiError('not-found', `there is no run ${run}`);
+    throw noSuchRun(run);
   }
   const record = await services.history.record(run);
   return { view: record.view, results: record.results, sequence: 0, record };

@@ -3,16 +3,20 @@
  * run is durable. The caller makes the id, so asking twice is harmless: same id and content, same answer.
  */
 import { bundleKey } from '../../shared/blob/layout.js';
-import { parseSha256, type CommitId, type RunId, type Sha256 } from '../../shared/model/ids.js';
-import type { Plan, PlannedStage, RunFacts, Source } from '../../shared/model/pipeline.js';
-import { projectOf } from '../../shared/git/repository-url.js';
-import { sha256Hex } from '../access/keys.js';
-import { maxEntryBytes } from '../journal/journal.js';
+import type { CommitId, RunId, Sha256 } from '../../shared/model/ids.js';
+import type { GitCredential } from '../../shared/git/credential.js';
+import type { Plan, PlannedStage, RunFacts, Source, Trust } from '../../shared/model/pipeline.js';
+import { normalizeRepositoryUrl, projectOf } from '../../shared/git/repository-url.js';
+import type { UserCaller } from '../access/caller.js';
+import { maySeeSecrets } from '../access/secrets-right.js';
 import { compilePipeline } from '../pipeline/compile.js';
-import { outlineOf } from '../pipeline/outline.js';
+import { planRun } from '../pipeline/plan-run.js';
+import { conditionsOf } from '../pipeline/run-conditions.js';
 import { renderDiagnostics } from '../pipeline/render.js';
+import { fetchCredential } from '../secrets/fetch-credential.js';
 import { ApiError } from './api-error.js';
 import { findRun, planOf } from './run-lookup.js';
+import { answeredBefore, digestOf, startRun, type Submitted } from './start-run.js';
 import type { Services } from './services.js';
 
 export interface SubmitBundle {
@@ -44,17 +48,11 @@ export interface SubmitOrder {
   readonly inputs: Readonly<Record<string, string>>;
   /** Names of stages; empty: all. */
   readonly stages: readonly string[];
-  readonly by: string;
+  readonly by: Submitter;
 }
 
-export interface Submitted {
-  readonly run: RunId;
-  readonly again: boolean;
-  readonly warnings: readonly string[];
-}
-
-/** Above this the outline of a run does not fit one entry of the journal. */
-const maxOutlineBytes = maxEntryBytes - 64 * 1024;
+/** Whoever asks for a run, with what decides over its secrets. */
+export type Submitter = Pick<UserCaller, 'name' | 'role' | 'right' | 'reach' | 'maySeeSecrets'>;
 
 /**
  * The same id one after the other: a request that is sent again while the first one is under way (a branch may have
@@ -84,37 +82,71 @@ async function submitNow(services: Services, order: SubmitOrder, signal: AbortSi
       renderDiagnostics(compiled.diagnostics, { file: found.file, color: false }),
     );
   }
-  const stages = withEnvironment(selectWithNeeds(compiled.stages, order.stages), order.env);
   const project = projectOf(found.projectName);
+  const trust = trustOf(order, found);
   const facts: RunFacts = {
     event: order.source.kind === 'bundle' ? 'submit' : 'manual',
-    trust: order.source.kind === 'bundle' ? 'submit' : 'branch',
+    trust,
     project: project.id,
     projectName: project.name,
     commit: found.source.commit,
     title: found.title.slice(0, 200),
-    by: order.by,
+    message: found.title,
+    by: order.by.name,
     inputs: order.inputs,
+    maySeeSecrets: maySeeSecrets({ trust, project: project.id }, order.by),
     ...(found.branch === undefined ? {} : { branch: found.branch }),
     ...(found.tag === undefined ? {} : { tag: found.tag }),
     ...(found.author === undefined ? {} : { author: found.author }),
     ...(found.baseCommit === undefined ? {} : { baseCommit: found.baseCommit }),
   };
-  const plan: Plan = { v: 1, run, facts, source: found.source, stages, pipelineText: found.text };
+  const planned = planRun(compiled, conditionsOf(facts));
+  const stages = withEnvironment(selectWithNeeds(planned, order.stages), order.env);
+  const plan: Plan = {
+    v: 1,
+    run,
+    facts,
+    source: found.source,
+    stages,
+    pipelineText: found.text,
+    ...(compiled.notify === undefined ? {} : { notify: compiled.notify }),
+  };
   const { source } = order;
   const checkSource = (): Promise<void> =>
     source.kind === 'bundle' ? checkBundle(services, source, signal) : Promise.resolve();
-  const again = await submitPlan(services, { plan, digest, checkSource });
-  const warnings = renderDiagnostics(compiled.warnings, { file: found.file, color: false });
-  return { run, again, warnings: warnings === '' ? [] : [warnings] };
+  const again = await startRun(services, { plan, digest, checkSource });
+  const warnings = [renderDiagnostics(compiled.warnings, { file: found.file, color: false })];
+  const secret = stages.flatMap(secretsOf)[0];
+  if (secret !== undefined && facts.maySeeSecrets !== true) {
+    warnings.push(
+      `secret ${secret} stays closed to this run: it is a tree or setting of your own, and ${order.by.name} may not use secrets`,
+    );
+  }
+  return { run, again, warnings: warnings.filter((warning) => warning !== '') };
 }
 
+/**
+ * A commit that the remote has on a branch or tag was let there by whoever may. What the submitter adds to it (another
+ * branch's name, variables, which a step may take for a program) is theirs, and so is a commit that is on no tip.
+ */
+function trustOf(order: SubmitOrder, found: FoundSource): Trust {
+  const { source, env, branch } = order;
+  if (source.kind === 'bundle' || Object.keys(env).length > 0) return 'submit';
+  if (branch !== undefined && branch !== found.remoteBranch) return 'submit';
+  return found.remoteBranch === undefined && found.tag === undefined ? 'submit' : 'branch';
+}
+
+const secretsOf = (stage: PlannedStage): readonly string[] =>
+  [...(stage.secrets ?? []), ...stage.steps.flatMap((step) => step.secrets ?? [])].map(
+    ({ secret }) => secret,
+  );
+
 /** The whole of an ended or live run again, as a new run. */
-export function retryRun(services: Services, of: RunId, run: RunId, by: string): Promise<Submitted> {
+export function retryRun(services: Services, of: RunId, run: RunId, by: Submitter): Promise<Submitted> {
   return services.submits.do(run, () => retryNow(services, of, run, by));
 }
 
-async function retryNow(services: Services, of: RunId, run: RunId, by: string): Promise<Submitted> {
+async function retryNow(services: Services, of: RunId, run: RunId, by: Submitter): Promise<Submitted> {
   const digest = digestOf({ retryOf: of });
   const before = await answeredBefore(services, run, digest);
   if (before !== undefined) return before;
@@ -123,63 +155,17 @@ async function retryNow(services: Services, of: RunId, run: RunId, by: string): 
     throw new ApiError('refused', `run ${of} has not ended: cancel it first, or wait for its end`);
   }
   const old = await planOf(services, found);
-  const again = await submitPlan(services, {
-    plan: { ...old, run, facts: { ...old.facts, by } },
+  const again = await startRun(services, {
+    plan: {
+      ...old,
+      run,
+      facts: { ...old.facts, by: by.name, maySeeSecrets: maySeeSecrets(old.facts, by) },
+    },
     digest,
-    // It was there for the first run.
-    checkSource: () => Promise.resolve(),
+    // The source was there for the first run.
     retryOf: of,
   });
   return { run, again, warnings: [] };
-}
-
-interface Submission {
-  readonly plan: Plan;
-  readonly digest: Sha256;
-  /** Rejects when the code is not where the plan says. */
-  readonly checkSource: () => Promise<void>;
-  readonly retryOf?: RunId;
-}
-
-/** Whether the run was accepted before. */
-async function submitPlan(services: Services, submission: Submission): Promise<boolean> {
-  const { plan, digest, checkSource, retryOf } = submission;
-  const outlines = plan.stages.map(outlineOf);
-  const bytes = Buffer.byteLength(JSON.stringify(outlines));
-  if (bytes > maxOutlineBytes) {
-    throw new ApiError(
-      'invalid',
-      `the pipeline is too large: names, needs and labels of its ${outlines.length} stages take ${bytes} bytes, at most ${maxOutlineBytes} fit`,
-    );
-  }
-  // Side by side: each is a round trip. The plan of a refused run is swept at the next start.
-  await Promise.all([services.plans.put(plan), checkSource()]);
-  const answer = await services.coordinator.perform({
-    kind: 'Submit',
-    run: plan.run,
-    digest,
-    facts: plan.facts,
-    stages: outlines,
-    ...(retryOf === undefined ? {} : { retryOf }),
-  });
-  if (answer.kind === 'refused') throw new ApiError('refused', answer.message);
-  if (answer.kind !== 'accepted') throw new Error(`a submit was answered ${answer.kind}`);
-  return answer.again;
-}
-
-/** A run that is known already: the same content gets the same answer, other content is refused. */
-async function answeredBefore(
-  services: Services,
-  run: RunId,
-  digest: Sha256,
-): Promise<Submitted | undefined> {
-  const known = await services.coordinator.read(
-    ({ state }) => state.runs.get(run)?.digest ?? state.recorded.get(run)?.digest,
-  );
-  const before = known ?? (await services.history.index.get(run))?.digest;
-  if (before === undefined) return undefined;
-  if (before === digest) return { run, again: true, warnings: [] };
-  throw new ApiError('refused', `run ${run} exists with other content: a new run needs a new id`);
 }
 
 interface FoundSource {
@@ -192,6 +178,8 @@ interface FoundSource {
   readonly title: string;
   readonly author: string | undefined;
   readonly branch: string | undefined;
+  /** Where the remote has the commit. */
+  readonly remoteBranch: string | undefined;
   readonly tag: string | undefined;
   readonly baseCommit: CommitId | undefined;
 }
@@ -209,7 +197,12 @@ async function checkBundle(services: Services, source: SubmitBundle, signal: Abo
 async function readSource(services: Services, order: SubmitOrder, signal: AbortSignal): Promise<FoundSource> {
   const { source } = order;
   if (source.kind === 'git') {
-    const found = await services.readPipeline({ url: source.url, commitish: source.commitish, signal });
+    const found = await services.readPipeline({
+      url: source.url,
+      commitish: source.commitish,
+      signal,
+      ...(await credentialFor(services, source.url)),
+    });
     return {
       source: {
         kind: 'git',
@@ -224,6 +217,7 @@ async function readSource(services: Services, order: SubmitOrder, signal: AbortS
       title: found.title,
       author: found.author,
       branch: order.branch ?? found.branch,
+      remoteBranch: found.branch,
       tag: found.tag,
       baseCommit: undefined,
     };
@@ -243,9 +237,21 @@ async function readSource(services: Services, order: SubmitOrder, signal: AbortS
     title: source.title,
     author: source.author,
     branch: order.branch,
+    remoteBranch: undefined,
     tag: undefined,
     baseCommit: source.baseCommit,
   };
+}
+
+/** Of a registered project. */
+async function credentialFor(
+  services: Services,
+  url: string,
+): Promise<{ readonly credential?: GitCredential }> {
+  const { id } = projectOf(normalizeRepositoryUrl(url).name);
+  const isKnown = await services.coordinator.read(({ state }) => state.projects.has(id));
+  const credential = isKnown ? await fetchCredential(services.vault, id) : undefined;
+  return credential === undefined ? {} : { credential };
 }
 
 /** The named stages and, transitively, what they need; numbers stay as the whole plan has them. */
@@ -290,16 +296,4 @@ function withEnvironment(
     ...stage,
     steps: stage.steps.map((step) => ({ ...step, env: { ...step.env, ...env } })),
   }));
-}
-
-/** Digest of a request's content, whatever the order of its keys. */
-function digestOf(content: unknown): Sha256 {
-  const canonical = JSON.stringify(content, (_key, value: unknown) =>
-    typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : value,
-  );
-  const digest = parseSha256(sha256Hex(canonical));
-  if (digest === undefined) throw new Error('sha256Hex made something that is no SHA-256');
-  return digest;
 }

@@ -231,6 +231,7 @@ class Names {
         return [{ kind: 'run', status: event.status }];
       case 'CancelRequested':
         return [];
+      case 'ConditionHeld':
       case 'EpochBegan':
       case 'RunRecorded':
       case 'AgentRegistered':
@@ -242,6 +243,24 @@ class Names {
       case 'TriggerSettled':
       case 'Notified':
       case 'NotificationsDone':
+      case 'GateQueued':
+      case 'GateTargetSeen':
+      case 'GateMerged':
+      case 'GateConflicted':
+      case 'GateContained':
+      case 'GateRunStarted':
+      case 'GateRunEnded':
+      case 'GateRebuilt':
+      case 'GatePushBegan':
+      case 'GatePushFailed':
+      case 'GateLeaving':
+      case 'GateLanded':
+      case 'GateEjected':
+      case 'GateAlreadyLanded':
+      case 'GateBypassed':
+      case 'GatePaused':
+      case 'GateResumed':
+      case 'GateChoreDone':
       case 'Audited':
         return [];
     }

@@ -31,5 +31,6 @@ function activity(services: Services, found: FoundRun, stage: StageView): readon
 }
 
 function ending(stage: StageView): readonly string[] {
+  if (stage.whySkipped !== null) return [stage.whySkipped];
   return stage.failure === null ? [] : [describeFailure(stage.failure)];
 }

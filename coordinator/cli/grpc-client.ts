@@ -1,8 +1,11 @@
-/** The coordinator as commands see it: `Runs` of proto/gantry/v1 with promises, async iterables and `CliError`. */
+/** The coordinator as commands see it: the services for people of proto/gantry/v1 with promises, async iterables and `CliError`. */
 import { Client, credentials, Metadata, type ClientReadableStream, type ServiceError } from '@grpc/grpc-js';
 import { isIP } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
 import type { MethodDefinition } from '@grpc/proto-loader';
+import type { AccessDefinition } from '../../shared/wire/gen/gantry/v1/Access.js';
+import type { GateDefinition } from '../../shared/wire/gen/gantry/v1/Gate.js';
+import type { ProjectsDefinition } from '../../shared/wire/gen/gantry/v1/Projects.js';
 import type { RunsDefinition } from '../../shared/wire/gen/gantry/v1/Runs.js';
 import { channelOptions, loadContract } from '../../shared/wire/grpc-contract.js';
 import type { Connection } from './connection.js';
@@ -19,6 +22,15 @@ type Unary = {
 type Streaming = {
   [M in 'Watch' | 'Logs']: RunsDefinition[M] extends MethodDefinition<infer In, object, object, infer Out>
     ? (request: In, signal?: AbortSignal) => AsyncIterable<Out>
+    : never;
+};
+
+/** A service without streams: its methods by their names in lower camel case. The definition's index signature is left out. */
+type UnaryService<Definition> = {
+  readonly [
+    M in keyof Definition as string extends M ? never : number extends M ? never : Uncapitalize<M & string>
+  ]: Definition[M] extends MethodDefinition<infer In, object, object, infer Out>
+    ? (request: In, options?: CallOptions) => Promise<Out>
     : never;
 };
 
@@ -43,11 +55,18 @@ export interface RunsApi {
   /** Streams end without an error when their signal aborts. */
   readonly watch: Streaming['Watch'];
   readonly logs: Streaming['Logs'];
+  readonly projects: UnaryService<ProjectsDefinition>;
+  readonly gate: UnaryService<GateDefinition>;
+  readonly access: UnaryService<AccessDefinition>;
   close(): void;
 }
 
 export function connect(connection: Connection): RunsApi {
-  const service = loadContract().Runs.service;
+  const contract = loadContract();
+  const { service } = contract.Runs;
+  const projects = contract.Projects.service;
+  const gate = contract.Gate.service;
+  const access = contract.Access.service;
   const client = newClient(connection);
   const metadata = (): Metadata => {
     const all = new Metadata();
@@ -107,6 +126,40 @@ export function connect(connection: Connection): RunsApi {
     diagnose: unary(service.Diagnose),
     watch: streaming(service.Watch),
     logs: streaming(service.Logs),
+    projects: {
+      add: unary(projects.Add),
+      set: unary(projects.Set),
+      remove: unary(projects.Remove),
+      show: unary(projects.Show),
+      list: unary(projects.List),
+      poll: unary(projects.Poll),
+      run: unary(projects.Run),
+      hook: unary(projects.Hook),
+      deliveries: unary(projects.Deliveries),
+      setSecret: unary(projects.SetSecret),
+      listSecrets: unary(projects.ListSecrets),
+      removeSecret: unary(projects.RemoveSecret),
+    },
+    gate: {
+      land: unary(gate.Land),
+      list: unary(gate.List),
+      show: unary(gate.Show),
+      eject: unary(gate.Eject),
+      pause: unary(gate.Pause),
+      resume: unary(gate.Resume),
+      protect: unary(gate.Protect),
+    },
+    access: {
+      addUser: unary(access.AddUser),
+      setUser: unary(access.SetUser),
+      removeUser: unary(access.RemoveUser),
+      listUsers: unary(access.ListUsers),
+      createToken: unary(access.CreateToken),
+      listTokens: unary(access.ListTokens),
+      revokeToken: unary(access.RevokeToken),
+      audit: unary(access.Audit),
+      whoAmI: unary(access.WhoAmI),
+    },
     close: () => client.close(),
   };
 }

@@ -41,6 +41,16 @@ const groups: readonly { readonly heading: string; readonly commands: readonly E
       { name: 'cancel', summary: 'end a run or a stage', load: () => import('./commands/cancel.js') },
       { name: 'retry', summary: 'the same run again', load: () => import('./commands/retry.js') },
       {
+        name: 'land',
+        summary: 'queue a branch: it lands when the merged result is green',
+        load: () => import('./commands/land.js'),
+      },
+      {
+        name: 'gate',
+        summary: 'what is queued to land, and who may push past it',
+        load: () => import('./commands/gate.js'),
+      },
+      {
         name: 'artifacts',
         summary: 'list and fetch what runs made',
         load: () => import('./commands/artifacts.js'),
@@ -61,6 +71,19 @@ const groups: readonly { readonly heading: string; readonly commands: readonly E
         summary: 'what is missing on this machine, and how to get it',
         load: () => import('./commands/doctor.js'),
       },
+      {
+        name: 'projects',
+        summary: 'repositories whose pushes become runs',
+        load: () => import('./commands/projects.js'),
+      },
+      { name: 'users', summary: 'who may do what', load: () => import('./commands/users.js') },
+      {
+        name: 'tokens',
+        summary: 'make, list and end tokens of users',
+        load: () => import('./commands/tokens.js'),
+      },
+      { name: 'whoami', summary: 'whose token you use', load: () => import('./commands/whoami.js') },
+      { name: 'audit', summary: 'what was done, by whom', load: () => import('./commands/audit.js') },
       {
         name: 'agents',
         summary: 'list and drain agents, make join tokens',

@@ -1,6 +1,7 @@
 /** A run, and lists of runs, as text for people. */
 import { describeFailure } from '../../shared/model/failure.js';
 import { shortRunId } from '../../shared/model/ids.js';
+import type { RunAtCommit } from '../../shared/model/project.js';
 import {
   isEnded,
   type RunStatus,
@@ -63,11 +64,27 @@ export function runLines(run: RunView, options: TextOptions): readonly string[] 
   return [
     `${paint.bold(`run ${run.run}`)}  ${statusPaint(paint, run.status)(`${marks[run.status]} ${run.status}`)}${took(run, options)}`,
     ...table(facts.map(([key, value]) => [`  ${paint.dim(key)}`, value])),
+    ...failureLines(run, paint),
     '',
     ...run.stages.flatMap((stage) => stageLines(stage, options, paint)),
     ...artifactLines(run, paint),
   ];
 }
+
+/** Why it could not begin (an invalid pipeline says where, in lines), and since when its branch fails. */
+function failureLines(run: RunView, paint: Colors): string[] {
+  const lines: string[] = [];
+  if (run.failure !== null) {
+    const [first = '', ...more] = describeFailure(run.failure).split('\n').map(printable);
+    lines.push(`  ${paint.red(`could not begin: ${first}`)}`, ...more.map((line) => `    ${line}`.trimEnd()));
+  }
+  if (run.failing === null) return lines;
+  const { since, lastGreen } = run.failing;
+  const green = lastGreen === undefined ? 'never green before' : `last green ${at(lastGreen)}`;
+  return [...lines, `  ${paint.red(`failing since ${at(since)}`)}, ${green}`];
+}
+
+const at = ({ commit, run }: RunAtCommit): string => `${commit.slice(0, 12)} (run ${shortRunId(run)})`;
 
 function stageLines(stage: StageView, options: TextOptions, paint: Colors): string[] {
   const last = stage.attempts.at(-1);
@@ -81,6 +98,7 @@ function stageLines(stage: StageView, options: TextOptions, paint: Colors): stri
     `  ${statusPaint(paint, stage.status)(marks[stage.status])} ${paint.dim(`${stage.number}`)} ${paint.bold(printable(stage.title))}  ${stage.status}${time}${paint.dim(where)}${allowed}`,
   ];
   for (const reason of stage.waitingFor) lines.push(`      ${paint.dim(`waits: ${printable(reason)}`)}`);
+  if (stage.whySkipped !== null) lines.push(`      ${paint.dim(printable(stage.whySkipped))}`);
   if (stage.failure !== null) lines.push(`      ${paint.red(printable(describeFailure(stage.failure)))}`);
   for (const attempt of stage.attempts.slice(0, -1)) {
     lines.push(
@@ -94,6 +112,8 @@ function stageLines(stage: StageView, options: TextOptions, paint: Colors): stri
     lines.push(
       `      ${statusPaint(paint, step.status)(marks[step.status])} ${step.number} ${shorten(printable(step.name), 80)}${paint.dim(stepTime)}${code}`,
     );
+    if (step.incomplete !== null)
+      lines.push(`        ${paint.yellow(`its log is incomplete: ${printable(step.incomplete)}`)}`);
   }
   return lines;
 }

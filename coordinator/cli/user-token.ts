@@ -5,7 +5,11 @@ import { namePattern } from '../../shared/model/ids.js';
 import type { Keys } from '../access/keys.js';
 import { issueToken } from '../access/tokens.js';
 
-/** A token for the person at this machine; it has no end, like the keys beside it. */
+/**
+ * The owner's token: for whoever set up the installation, made from its key and kept in no directory. It allows everything,
+ * has no end like the keys beside it, and ends with them: who has the keys could make another. Everybody else gets a
+ * token of `gantry tokens create`.
+ */
 export function ownToken(keys: Keys): string {
   return issueToken(keys.tokenKey, { kind: 'user', name: ownName() });
 }

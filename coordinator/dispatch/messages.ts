@@ -34,6 +34,7 @@ const heartbeatSchema = z.object({
         stage: z.int().min(1),
         attempt: z.int().min(1),
         token: z.custom<Token>((value) => typeof value === 'number' && parseToken(value) !== undefined),
+        proof: z.string().max(100).exactOptional(),
       }),
     )
     .max(10_000),

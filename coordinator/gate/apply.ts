@@ -5,6 +5,7 @@
 import type { GateEvent } from '../../shared/model/gate.js';
 import { deleteRefOf, makeChore, stopRun } from './make-chore.js';
 import {
+  factsOf,
   findGate,
   gateKey,
   openRunOf,
@@ -18,6 +19,7 @@ import {
 /** So many ended entries of a gate are remembered. */
 export const endedKept = 50;
 const bypassersKept = 5;
+const noBypasses: Gate['bypasses'] = { count: 0, by: [], from: undefined };
 
 /** `at`: wall time of the event's entry in the journal. */
 export function applyGate(gates: Gates, event: GateEvent, at: number): void {
@@ -52,6 +54,7 @@ export function applyGate(gates: Gates, event: GateEvent, at: number): void {
       gate.bypasses = {
         count: gate.bypasses.count + 1,
         by: [...new Set([...gate.bypasses.by, ...event.by])].slice(0, bypassersKept),
+        from: event.from,
       };
       makeChore(gate, {
         kind: 'notify',
@@ -80,7 +83,7 @@ function newGate(gates: Gates, { project, target }: GateEvent): Gate {
     tip: undefined,
     entries: [],
     paused: undefined,
-    bypasses: { count: 0, by: [] },
+    bypasses: noBypasses,
     chores: new Map(),
     choresMade: 0,
     ended: [],
@@ -148,7 +151,7 @@ function applyToEntry(place: Place, event: EntryEvent): void {
       return;
     case 'GateLanded':
       gate.tip = event.commit;
-      gate.bypasses = { count: 0, by: [] };
+      gate.bypasses = noBypasses;
       end(place, { kind: 'landed', commit: event.commit, run: event.run });
       makeChore(gate, {
         kind: 'start-push-run',
@@ -173,7 +176,10 @@ function applyToEntry(place: Place, event: EntryEvent): void {
   }
 }
 
-function applyRunEnded({ gates, gate, entry, at }: Place, event: Extract<EntryEvent, { kind: 'GateRunEnded' }>) {
+function applyRunEnded(
+  { gates, gate, entry, at }: Place,
+  event: Extract<EntryEvent, { kind: 'GateRunEnded' }>,
+) {
   const { phase } = entry;
   if (phase.kind !== 'built' && phase.kind !== 'testing') return;
   if (event.isGivenUp) stopRun(gate, phase.run);
@@ -207,8 +213,7 @@ function end({ gates, gate, entry, at }: Place, how: EntryEnd): Gate['ended'][nu
   const run = openRunOf(entry);
   if (run !== undefined) gates.runs.delete(run);
   gate.entries = gate.entries.filter((other) => other !== entry);
-  const { entry: id, commit, source, method, title, author, by, queuedAt, rebuilds } = entry;
-  const ended = { entry: id, commit, source, method, title, author, by, queuedAt, rebuilds, end: how, endedAt: at };
+  const ended = { ...factsOf(entry), rebuilds: entry.rebuilds, end: how, endedAt: at };
   gate.ended = [...gate.ended, ended].slice(-endedKept);
   deleteRefOf(gate, ended);
   return ended;

@@ -9,7 +9,7 @@ import type {
   MergeMethod,
 } from '../../shared/model/gate.js';
 import type { CommitId, ProjectId, RunId } from '../../shared/model/ids.js';
-import type { Chore, EntryEnd, GateEntry } from './state.js';
+import type { Chore, EntryEnd, EntryFacts } from './state.js';
 
 interface AtGate {
   readonly project: ProjectId;
@@ -92,8 +92,7 @@ export type GateCommand =
       readonly project: ProjectId;
       readonly ref: string;
       readonly change:
-        | { readonly kind: 'forward' | 'forced'; readonly to: CommitId }
-        | { readonly kind: 'deleted' };
+        { readonly kind: 'forward' | 'forced'; readonly to: CommitId } | { readonly kind: 'deleted' };
     }
   /** A poll or a hook saw the target there; null: it saw that the target is gone. */
   | (AtGate & { readonly kind: 'TargetSeen'; readonly tip: CommitId | null })
@@ -165,7 +164,7 @@ export type GateEffect =
       readonly entry: GateEntryId;
       readonly base: CommitId;
       /** The entry's facts, for the merge commit's message; its commit is what is merged. */
-      readonly of: GateEntry;
+      readonly of: EntryFacts;
     })
   /** Make sure that the run exists, and tell its end if it has ended. */
   | (AtGate & {
@@ -173,11 +172,14 @@ export type GateEffect =
       readonly entry: GateEntryId;
       readonly run: RunId;
       readonly candidate: Candidate;
-      readonly of: GateEntry;
+      readonly of: EntryFacts;
       /** The run before it, which failed by our fault. */
       readonly retryOf?: RunId;
     })
-  /** Push `commit` to the target, if the target is at `expected`; never create it. */
+  /**
+   * Push `commit` to the target, if the target is at `expected`; never create it. `isPushWanted` is asked right before,
+   * so that an effect that waited for its turn does not land what has been ejected since: then there is no answer.
+   */
   | (AtGate & {
       readonly kind: 'Push';
       readonly entry: GateEntryId;

@@ -3,6 +3,7 @@
  * itself. Losing it loses nothing: a fresh one makes `decideGate` look at every target again, before it pushes
  * anything, and ask again for everything that is not confirmed.
  */
+import type { CommitId } from '../../shared/model/ids.js';
 import type { Gate } from './state.js';
 
 interface Asked {
@@ -19,6 +20,8 @@ export interface TargetPresence {
   doubts: number;
   /** The doubt that a fetch has cleared. Equal to `doubts`: the target is where the state says. */
   cleared: number;
+  /** Where a poll saw the target last. */
+  seenTip: CommitId | null | undefined;
   /** Effects whose outcome is awaited, by what they are about. */
   asked: Map<string, Asked>;
   /** What kept the last effect from being done, by the same key; for people. */
@@ -42,7 +45,13 @@ export const emptyGatePresence = (): GatePresence => ({
 export function presenceOf(presence: GatePresence, gate: Gate): TargetPresence {
   const known = presence.targets.get(gate);
   if (known !== undefined) return known;
-  const made: TargetPresence = { doubts: 1, cleared: 0, asked: new Map(), problems: new Map() };
+  const made: TargetPresence = {
+    doubts: 1,
+    cleared: 0,
+    seenTip: undefined,
+    asked: new Map(),
+    problems: new Map(),
+  };
   presence.targets.set(gate, made);
   return made;
 }

@@ -58,7 +58,8 @@ export type EntryPhase =
   /** A push may have been made. Only an answer that is certain, or a fetch, ends this. */
   | { readonly kind: 'pushing'; readonly candidate: Candidate; readonly run: RunId };
 
-export interface GateEntry {
+/** What is true of an entry from its first to its last day. */
+export interface EntryFacts {
   readonly entry: GateEntryId;
   readonly commit: CommitId;
   readonly source: GateSource;
@@ -67,6 +68,9 @@ export interface GateEntry {
   readonly author: string | undefined;
   readonly by: string;
   readonly queuedAt: number;
+}
+
+export interface GateEntry extends EntryFacts {
   phase: EntryPhase;
   /** How often its candidate was thrown away. */
   rebuilds: number;
@@ -79,7 +83,8 @@ export type EntryEnd =
   | { readonly kind: 'already-landed' }
   | { readonly kind: 'ejected'; readonly ejection: Ejection };
 
-export interface EndedEntry extends Omit<GateEntry, 'phase' | 'leaving'> {
+export interface EndedEntry extends EntryFacts {
+  readonly rebuilds: number;
   readonly end: EntryEnd;
   readonly endedAt: number;
 }
@@ -118,7 +123,12 @@ export interface Gate {
   entries: GateEntry[];
   paused: { readonly pause: GatePause; readonly at: number } | undefined;
   /** Pushes past the gate since the last landing: how many, and by whom. */
-  bypasses: { readonly count: number; readonly by: readonly string[] };
+  bypasses: {
+    readonly count: number;
+    readonly by: readonly string[];
+    /** Where the last of them found the target. */
+    readonly from: CommitId | undefined;
+  };
   readonly chores: Map<number, Chore>;
   /** Chores ever made: numbers the next one. */
   choresMade: number;
@@ -144,6 +154,11 @@ export const emptyGates = (): Gates => ({ all: new Map(), runs: new Map(), touch
 export const findGate = (gates: Gates, at: { project: ProjectId; target: string }): Gate | undefined =>
   gates.all.get(gateKey(at.project, at.target));
 
+export function factsOf(of: EntryFacts): EntryFacts {
+  const { entry, commit, source, method, title, author, by, queuedAt } = of;
+  return { entry, commit, source, method, title, author, by, queuedAt };
+}
+
 /** The commit that its merge was made onto, whatever came of it. */
 export function baseOf({ phase }: GateEntry): CommitId | undefined {
   if (phase.kind === 'queued') return undefined;
@@ -159,3 +174,30 @@ export const openRunOf = ({ phase }: GateEntry): RunId | undefined =>
  * left while it was being prepared never begins.
  */
 export const isRunWanted = (gates: Gates, run: RunId): boolean => gates.runs.has(run);
+
+/** Whether a landing push is still wanted: whoever makes it asks again right before it. */
+export function isPushWanted(
+  gates: Gates,
+  at: { project: ProjectId; target: string; commit: CommitId },
+): boolean {
+  const gate = findGate(gates, at);
+  return (
+    gate?.entries.some(({ phase }) => phase.kind === 'pushing' && phase.candidate.commit === at.commit) ===
+    true
+  );
+}
+
+/** The project is gone, and its queues with it; runs that test their entries go on to their end. */
+export function forgetGatesOf(gates: Gates, project: ProjectId): void {
+  for (const [key, gate] of gates.all) {
+    if (gate.project !== project) continue;
+    gates.all.delete(key);
+    gates.touched.delete(gate);
+    for (const [run, at] of gates.runs) if (at.gate === gate) gates.runs.delete(run);
+  }
+}
+
+/** A project's settings changed: its gates are looked at again. */
+export function touchGatesOf(gates: Gates, project: ProjectId): void {
+  for (const gate of gates.all.values()) if (gate.project === project) gates.touched.add(gate);
+}

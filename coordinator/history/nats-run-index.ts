@@ -100,7 +100,7 @@ export async function natsRunIndex(options: {
       }
     },
     get: (run) => Promise.resolve(table.get(run)),
-    find: (prefix, limit) => Promise.resolve(table.find(prefix, limit)),
+    find: (prefix, limit, filter) => Promise.resolve(table.find(prefix, limit, filter)),
     list: (query) => Promise.resolve(table.list(query)),
     async close() {
       stop.abort(new Error('closed'));

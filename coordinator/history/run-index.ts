@@ -20,8 +20,12 @@ export interface RunIndex {
    */
   put(run: FinishedRun): Promise<void>;
   get(run: RunId): Promise<FinishedRun | undefined>;
-  /** All runs whose id begins with the prefix, at most `limit`. */
-  find(prefix: string, limit: number): Promise<readonly FinishedRun[]>;
+  /** All runs that fit and whose id begins with the prefix, at most `limit`. */
+  find(
+    prefix: string,
+    limit: number,
+    filter?: (run: FinishedRun) => boolean,
+  ): Promise<readonly FinishedRun[]>;
   /** Newest first. `before`: the cursor a former page gave. */
   list(options: {
     readonly project?: ProjectId;

@@ -19,7 +19,7 @@ export interface RunTable {
   /** 0 when there is none, as JetStream's expected subject sequence has it. */
   sequenceOf(run: RunId): number;
   get(run: RunId): FinishedRun | undefined;
-  find(prefix: string, limit: number): readonly FinishedRun[];
+  find(prefix: string, limit: number, filter?: (run: FinishedRun) => boolean): readonly FinishedRun[];
   list(query: Parameters<RunIndex['list']>[0]): {
     readonly runs: readonly FinishedRun[];
     readonly cursor?: string;
@@ -72,12 +72,13 @@ export function createRunTable(): RunTable {
       const row = rows.get(run);
       return row === undefined ? undefined : parse(row);
     },
-    find(prefix, limit) {
+    find(prefix, limit, filter = () => true) {
       const found: FinishedRun[] = [];
       for (let index = order.length - 1; index >= 0 && found.length < limit; index--) {
         const place = order[index];
         const row = place?.run.startsWith(prefix) === true ? rows.get(place.run) : undefined;
-        if (row !== undefined) found.push(parse(row));
+        const run = row === undefined ? undefined : parse(row);
+        if (run !== undefined && filter(run)) found.push(run);
       }
       return found;
     },

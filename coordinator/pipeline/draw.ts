@@ -1,4 +1,6 @@
 import type { PlannedStage } from '../../shared/model/pipeline.js';
+import type { StageConditions } from './plan-conditions.js';
+import { visible } from './words.js';
 
 /** Stages of one name: one, or the cells of its matrix. */
 interface Group {
@@ -7,6 +9,8 @@ interface Group {
   /** Names, in the order of the file. */
   readonly needs: readonly string[];
   readonly level: number;
+  /** Its condition, as written. */
+  readonly condition: string | undefined;
 }
 
 /**
@@ -17,18 +21,24 @@ interface Group {
  *   test      × 2  python=3.11|3.12
  *     │
  *     ▼
- *   package   after lint, test
+ *   package   after lint, test   if branch == "main"
  * ```
  */
-export function renderGraph(stages: readonly PlannedStage[]): string {
-  const groups = groupsOf(stages);
+export function renderGraph(
+  stages: readonly PlannedStage[],
+  conditions: ReadonlyMap<number, StageConditions> = new Map(),
+): string {
+  const groups = groupsOf(stages, conditions);
   const width = Math.max(...groups.map((group) => group.name.length), 0);
   const levels: string[][] = [];
   for (const group of groups) (levels[group.level] ??= []).push(lineOf(group, width));
   return levels.map((lines) => lines.join('\n')).join('\n    │\n    ▼\n');
 }
 
-function groupsOf(stages: readonly PlannedStage[]): Group[] {
+function groupsOf(
+  stages: readonly PlannedStage[],
+  conditions: ReadonlyMap<number, StageConditions>,
+): Group[] {
   const nameOfNumber = new Map(stages.map((stage) => [stage.number, stage.name]));
   const members = new Map<string, PlannedStage[]>();
   for (const stage of stages) members.set(stage.name, [...(members.get(stage.name) ?? []), stage]);
@@ -51,16 +61,24 @@ function groupsOf(stages: readonly PlannedStage[]): Group[] {
     stages: cells,
     needs: needsOf(name),
     level: levelOf(name),
+    condition: conditions.get(cells[0]?.number ?? 0)?.stage?.text,
   }));
 }
 
-function lineOf({ name, stages, needs }: Group, width: number): string {
+function lineOf({ name, stages, needs, condition }: Group, width: number): string {
   const notes = [
     ...(needs.length === 0 ? [] : [`after ${needs.join(', ')}`]),
     ...(Object.keys(stages[0]?.cell ?? {}).length === 0 ? [] : [`× ${stages.length}  ${axesOf(stages)}`]),
     ...(stages[0]?.allowFailure === true ? ['(may fail)'] : []),
+    ...(condition === undefined ? [] : [`if ${shortened(condition)}`]),
   ];
   return `  ${name.padEnd(width)}   ${notes.join('   ')}`.trimEnd();
+}
+
+/** On one line, and no longer than a terminal is wide. */
+function shortened(condition: string): string {
+  const line = visible(condition.replace(/\s+/g, ' '));
+  return line.length <= 80 ? line : `${line.slice(0, 79)}…`;
 }
 
 /** `python=3.11|3.12 os=linux|macos` */

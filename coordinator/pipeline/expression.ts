@@ -112,8 +112,10 @@ function valueOf(name: string, range: Range, context: Expanding): string | undef
 
 function refuse(name: string, range: Range, { findings, use }: Expanding): void {
   const variable = variableFor(name);
-  if (/^secrets\b/.test(name)) {
-    findings.error(range, 'secrets are not supported by this version yet');
+  const secret = /^secrets\.([A-Za-z_][A-Za-z0-9_]*)$/.exec(name)?.[1];
+  if (secret !== undefined) {
+    const hint = `write \`secrets: [${secret}]\` in the stage or step: it has the value as "$${secret}"`;
+    findings.error(range, `${code(name)} cannot be put into a text`, hint);
   } else if (variable !== undefined && use === 'script') {
     const hint = `write "$${variable}": the step has it as a variable, and the shell does not run what is in it`;
     findings.error(range, `${code(name)} cannot be put into a command`, hint);

@@ -1,5 +1,6 @@
 import type { Path } from './located.js';
 import { artifactShape, pipelineShape, serviceShape, stageShape, stepShape } from './schema.js';
+import { notifyShape, onShape } from './schema-top.js';
 import { code } from './words.js';
 
 /** A map of the file with fixed keys. */
@@ -14,10 +15,8 @@ export interface MapKind {
 }
 
 const planned = {
-  pipeline: ['on', 'defaults', 'concurrency', 'notify', 'include'],
+  pipeline: ['defaults', 'concurrency', 'include'],
   stage: [
-    'if',
-    'secrets',
     'cache',
     'reports',
     'outputs',
@@ -30,14 +29,24 @@ const planned = {
     'checkout',
     'workdir',
   ],
-  step: ['command', 'build', 'shell', 'image', 'secrets', 'if', 'retry', 'continue-on-error', 'always'],
+  step: ['command', 'build', 'shell', 'image', 'retry', 'continue-on-error', 'always'],
 } as const;
 
 /** Keys of a matrix that are no axis. */
 export const plannedMatrixKeys: readonly string[] = ['include', 'exclude', 'max-parallel', 'fail-fast'];
 
 const synonyms = {
-  pipeline: { jobs: 'stages', pipeline: 'stages', variables: 'env', environment: 'env', container: 'image' },
+  pipeline: {
+    jobs: 'stages',
+    pipeline: 'stages',
+    variables: 'env',
+    environment: 'env',
+    container: 'image',
+    triggers: 'on',
+    trigger: 'on',
+    when: 'on',
+    notifications: 'notify',
+  },
   stage: {
     script: 'steps',
     commands: 'steps',
@@ -56,6 +65,11 @@ const synonyms = {
     'timeout-minutes': 'timeout',
     strategy: 'matrix',
     parallel: 'matrix',
+    when: 'if',
+    only: 'if',
+    rules: 'if',
+    condition: 'if',
+    secret: 'secrets',
   },
   step: {
     script: 'run',
@@ -68,6 +82,9 @@ const synonyms = {
     'timeout-minutes': 'timeout',
     title: 'name',
     label: 'name',
+    when: 'if',
+    condition: 'if',
+    secret: 'secrets',
     variables: 'env',
     environment: 'env',
   },
@@ -79,11 +96,36 @@ const synonyms = {
     entrypoint: 'command',
   },
   artifact: { path: 'paths', files: 'paths', if: 'when' },
+  on: {
+    event: 'events',
+    push: 'events',
+    pull_request: 'events',
+    branch: 'branches',
+    tag: 'tags',
+    path: 'paths',
+    files: 'paths',
+    'paths-ignore': 'paths',
+    'branches-ignore': 'branches',
+    'tags-ignore': 'tags',
+  },
+  notify: {
+    email: 'mail',
+    mails: 'mail',
+    to: 'mail',
+    webhook: 'webhooks',
+    hooks: 'webhooks',
+    when: 'on',
+    events: 'on',
+  },
 } as const satisfies Record<string, Record<string, string>>;
 
 /** Which map stands at a path. */
 export function mapKindOf(path: Path): MapKind {
   const [top, stageName, part, item] = path;
+  if (top === 'on')
+    return { title: '`on`', keys: Object.keys(onShape), planned: ['schedule'], synonyms: synonyms.on };
+  if (top === 'notify')
+    return { title: '`notify`', keys: Object.keys(notifyShape), planned: [], synonyms: synonyms.notify };
   if (top !== 'stages' || stageName === undefined)
     return {
       title: 'a pipeline',

@@ -3,6 +3,7 @@ import type {
   PlannedService,
   PlannedStage,
   PlannedStep,
+  SecretUse,
 } from '../../shared/model/pipeline.js';
 import { parseDuration, showDuration } from './duration.js';
 import { expand, type Cell } from './expression.js';
@@ -18,6 +19,7 @@ import {
   wrongLabel,
   wrongPath,
   wrongScript,
+  wrongSecret,
   wrongUser,
   wrongVariable,
   type Wrong,
@@ -61,6 +63,7 @@ class StagePlanner {
     const labels = this.#labels();
     const services = this.#services();
     this.#checkContainers({ image, labels });
+    const secrets = this.#secrets([...this.#path, 'secrets'], definition);
     return {
       number,
       name,
@@ -70,7 +73,7 @@ class StagePlanner {
       ...(user === undefined ? {} : { user }),
       labels,
       env: {
-        ...this.#env(['env'], this.#given.pipeline.env),
+        ...without(this.#env(['env'], this.#given.pipeline.env), secrets),
         ...this.#env([...this.#path, 'env'], definition.env),
       },
       services,
@@ -79,6 +82,7 @@ class StagePlanner {
       maxAttempts: defaults.maxAttempts,
       steps: (definition.steps ?? []).map((step, index) => this.#step(step, index, timeoutMs)),
       artifacts: this.#artifacts(),
+      ...(secrets.length === 0 ? {} : { secrets }),
     };
   }
 
@@ -188,6 +192,7 @@ class StagePlanner {
     const workdir =
       short || step.workdir === undefined ? undefined : this.#checked([...path, 'workdir'], wrongPath);
     const normal = workdir === undefined ? undefined : normalPath(workdir);
+    const secrets = short ? [] : this.#secrets([...path, 'secrets'], step);
     return {
       number: index + 1,
       name: name === undefined || name.trim() === '' ? nameOf(run) : stepName(name),
@@ -195,7 +200,32 @@ class StagePlanner {
       env: short ? {} : this.#env([...path, 'env'], step.env),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
       ...(normal === undefined ? {} : { workdir: normal }),
+      ...(secrets.length === 0 ? {} : { secrets }),
     };
+  }
+
+  /** `valid`: of the stage or the step that they belong to. */
+  #secrets(path: Path, { secrets, env }: Pick<Stage, 'secrets' | 'env'>): SecretUse[] {
+    const { root, findings } = this.#given;
+    const written = find(root, path);
+    if (secrets === undefined || written === undefined || written.kind === 'scalar') return [];
+    const names: readonly (readonly [string, Path])[] =
+      written.kind === 'map'
+        ? [...written.entries.keys()].map((variable) => [variable, [...path, variable]])
+        : written.items.flatMap((item, index) =>
+            item.kind === 'scalar' ? [[item.text, [...path, index]] as const] : [],
+          );
+    const uses = new Map<string, SecretUse>();
+    for (const [variable, place] of names) {
+      const secret = written.kind === 'map' ? this.#checked(place, wrongSecret) : variable;
+      if (env !== undefined && Object.hasOwn(env, variable)) {
+        const hint = 'remove one of them, or give the secret another variable: `{ OTHER: name }`';
+        findings.error(keyRangeOf(root, place), `${code(variable)} is in \`env\` too`, hint);
+      } else if (uses.has(variable)) {
+        findings.error(keyRangeOf(root, place), `${code(variable)} is named twice`);
+      } else uses.set(variable, { variable, secret: secret ?? '' });
+    }
+    return [...uses.values()];
   }
 
   #artifacts(): PlannedArtifact[] {
@@ -267,3 +297,12 @@ class StagePlanner {
 /** A name that a person wrote is no property that every object has. */
 const own = <T>(record: Readonly<Record<string, T>> | undefined, name: string): T | undefined =>
   record !== undefined && Object.hasOwn(record, name) ? record[name] : undefined;
+
+/** A secret of the stage stands in place of a variable of the top level. */
+const without = (
+  env: Readonly<Record<string, string>>,
+  secrets: readonly SecretUse[],
+): Record<string, string> =>
+  Object.fromEntries(
+    Object.entries(env).filter(([name]) => !secrets.some(({ variable }) => variable === name)),
+  );

@@ -6,6 +6,7 @@ import { jsonBytes, limits, showBytes } from './limits.js';
 import { find, keyRangeOf, type Located } from './located.js';
 import { cellsOf } from './matrix.js';
 import { outlineOf } from './outline.js';
+import { planConditions, type StageConditions } from './plan-conditions.js';
 import { planStage } from './plan-stage.js';
 import type { Pipeline, Stage } from './schema.js';
 import { code } from './words.js';
@@ -23,25 +24,58 @@ interface Planning {
   readonly findings: Findings;
 }
 
+export interface Planned {
+  /** As if every condition held. */
+  readonly stages: PlannedStage[];
+  /** By number of the stage. */
+  readonly conditions: ReadonlyMap<number, StageConditions>;
+}
+
+const nothing: Planned = { stages: [], conditions: new Map() };
+
 /** The stages of what is valid of a pipeline. They may be used only if nothing was reported. */
-export function planStages(planning: Planning): PlannedStage[] {
+export function planStages(planning: Planning): Planned {
   const { root, findings } = planning;
   const drafts = draftsOf(planning);
   const key = keyRangeOf(root, ['stages']);
-  if (drafts === undefined) return [];
+  if (drafts === undefined) return nothing;
   const total = drafts.reduce((sum, draft) => sum + (draft.cells?.length ?? 1), 0);
   if (drafts.length === 0 && planning.pipeline.stages !== undefined) {
     findings.error(key, 'the pipeline has no stages', 'write `build: { steps: [make] }` below');
   }
   if (total > limits.stages) {
     findings.error(key, `${total} stages, the cells of matrices counted: at most ${limits.stages}`);
-    return [];
+    return nothing;
   }
   const names = drafts.map((draft) => draft.name);
   const stated = new Set(
     drafts.flatMap((draft) => (draft.definition.needs === undefined ? [] : [draft.name])),
   );
-  return withinBounds(numbered(drafts, needsOf(names, stated, { root, findings }), planning), planning);
+  const needs = needsOf(names, stated, { root, findings });
+  const byName = conditionsOf(drafts, needs, planning);
+  const stages = withinBounds(numbered(drafts, needs, planning), byName, planning);
+  const conditions = stages.flatMap((stage): [number, StageConditions][] => {
+    const mine = byName.get(stage.name);
+    return mine === undefined ? [] : [[stage.number, mine]];
+  });
+  return { stages, conditions: new Map(conditions) };
+}
+
+function conditionsOf(
+  drafts: readonly Draft[],
+  needs: Needs,
+  { root, findings }: Planning,
+): ReadonlyMap<string, StageConditions> {
+  const stages = drafts.map((draft) => draft.name);
+  const regularExpressions = new Set<string>();
+  const all = new Map<string, StageConditions>();
+  for (const { name, definition, cells } of drafts) {
+    const mine = [...(needs.get(name)?.keys() ?? [])];
+    const toPlan = { root, findings, name, definition, cells, needs: mine, stages, regularExpressions };
+    const conditions = planConditions(toPlan);
+    if (conditions !== undefined) all.set(name, conditions);
+  }
+  return all;
 }
 
 function draftsOf({ pipeline, root, findings }: Planning): Draft[] | undefined {
@@ -84,15 +118,20 @@ function* numbered(drafts: readonly Draft[], needs: Needs, planning: Planning): 
 }
 
 /** Stops at the first stage that is too large: what follows may be a million times as large. */
-function withinBounds(stages: Iterable<PlannedStage>, { root, findings }: Planning): PlannedStage[] {
+function withinBounds(
+  stages: Iterable<PlannedStage>,
+  conditions: ReadonlyMap<string, StageConditions>,
+  { root, findings }: Planning,
+): PlannedStage[] {
   const planned: PlannedStage[] = [];
   let planBytes = 0;
   let outlineBytes = 0;
   for (const stage of stages) {
     planned.push(stage);
-    const bytes = jsonBytes(stage);
+    const conditionBytes = bytesOf(conditions.get(stage.name));
+    const bytes = jsonBytes(stage) + conditionBytes;
     planBytes += bytes;
-    outlineBytes += jsonBytes(outlineOf(stage));
+    outlineBytes += jsonBytes(outlineOf(stage)) + conditionBytes;
     const key = keyRangeOf(root, ['stages', stage.name]);
     const hint = 'move long scripts to files of the repository';
     if (bytes > limits.stageBytes) {
@@ -112,4 +151,11 @@ function withinBounds(stages: Iterable<PlannedStage>, { root, findings }: Planni
     }
   }
   return planned;
+}
+
+/** The most that a run's plan takes for the stage's condition. */
+function bytesOf(conditions: StageConditions | undefined): number {
+  if (conditions?.stage === undefined) return 0;
+  const { text, questions } = conditions.stage;
+  return jsonBytes({ kind: 'after-needs', text, answers: [...questions.keys()] }) + 8 * questions.size;
 }

@@ -22,7 +22,10 @@ export function without(value: unknown, cuts: readonly Path[]): unknown {
 /** How much around an invalid part goes with it. */
 function cutAt(path: Path): Path {
   const [top, , part, , key] = path;
-  if (top !== 'stages') return path.slice(0, top === 'env' ? 2 : 1);
+  if (top !== 'stages') {
+    const isMap = top === 'env' || ((top === 'on' || top === 'notify') && typeof path[1] === 'string');
+    return path.slice(0, isMap ? 2 : 1);
+  }
   switch (part) {
     case 'env':
       return path.slice(0, 4);

@@ -1,7 +1,8 @@
 import { z } from 'zod';
-import { namePattern } from '../../shared/model/ids.js';
 import { durationPattern } from './duration.js';
-import { describe, either, quoted } from './words.js';
+import { expected, listOf, name, oneOrMore, path, says, scalar } from './schema-parts.js';
+import { notify, on } from './schema-top.js';
+import { either, quoted } from './words.js';
 
 /**
  * The one description of `.gantry.yml`: it checks files and becomes the JSON Schema of editors. It says what a value
@@ -11,58 +12,26 @@ import { describe, either, quoted } from './words.js';
  * Messages are for people. A second line of a message is its hint.
  */
 
-interface Seen {
-  readonly input?: unknown;
-}
-
-const expected = (what: string, hint?: (input: unknown) => string | undefined) => ({
-  error: ({ input }: Seen): string => {
-    const help = hint?.(input);
-    return `expected ${what}, got ${describe(input)}${help === undefined ? '' : `\n${help}`}`;
-  },
-});
-
-const says = (message: (input: string) => string) => ({
-  error: ({ input }: Seen): string => message(typeof input === 'string' ? input : ''),
-});
-
 /** `include` and `exclude` are kept for what they mean elsewhere. */
 export const axisPattern = /^(?!(?:in|ex)clude$)[A-Za-z_][A-Za-z0-9_]{0,63}$/;
 /** The environment of a step; `GANTRY` and names with `GANTRY_` are the run's facts. */
 export const envNamePattern = /^(?!GANTRY(?:_|$))[A-Za-z_][A-Za-z0-9_]*$/;
 
-const name = (what: string) =>
-  z.string().regex(
-    namePattern,
-    says(
-      (input) =>
-        `${quoted(input)} cannot be the name of ${what}: letters, digits, \`.\`, \`_\` and \`-\`, ` +
-        'at most 64, beginning with a letter or digit',
-    ),
-  );
-
-const scalar = (what: string, hint?: (input: unknown) => string | undefined) =>
-  z.union([z.string(), z.number(), z.boolean()], expected(what, hint));
-
-const listOf = <T extends z.ZodType>(item: T, what: string, hint?: (input: unknown) => string | undefined) =>
-  z.array(item, expected(what, hint)).min(
-    1,
-    says(() => `expected ${what}, got an empty list`),
-  );
-
 const mapHint = (example: string) => (input: unknown) =>
   typeof input === 'object' && input !== null && !Array.isArray(input) ? undefined : `write ${example}`;
 
+const variableName = z.string(expected('the name of a variable')).regex(
+  envNamePattern,
+  says((input) =>
+    /^GANTRY(?:_|$)/.test(input)
+      ? `${quoted(input)} is reserved: names with \`GANTRY_\` are set by Gantry`
+      : `${quoted(input)} cannot be the name of a variable: letters, digits and \`_\`, not beginning with a digit`,
+  ),
+);
+
 const env = z
   .record(
-    z.string().regex(
-      envNamePattern,
-      says((input) =>
-        /^GANTRY(?:_|$)/.test(input)
-          ? `${quoted(input)} is reserved: names with \`GANTRY_\` are set by Gantry`
-          : `${quoted(input)} cannot be the name of a variable: letters, digits and \`_\`, not beginning with a digit`,
-      ),
-    ),
+    variableName,
     scalar('a string', (input) =>
       input === null || input === undefined
         ? 'write "" for an empty value'
@@ -95,7 +64,40 @@ const image = z.union(
   ),
 );
 
-const path = z.string(expected('a path or pattern in the workspace'));
+const condition = z
+  .union(
+    [z.string(), z.boolean()],
+    expected('a condition such as `branch == "main"`', (input) =>
+      Array.isArray(input) ? 'combine conditions with `&&` and `||`' : undefined,
+    ),
+  )
+  .describe(
+    'A condition in CEL. It may ask: `event` (push, change, gate, tag, schedule, manual, submit), `branch`, `target`, `tag`, `commit`, ' +
+      '`author`, `message`, `inputs.NAME`, `matrix.NAME`, `changed("src/**")`; what is not given is "". With `== != in && || !`, ' +
+      '`startsWith`, `endsWith`, `contains` and `matches`. A YAML value that begins with `!`, `"` or `[` stands in quotes.',
+  );
+
+const secretName = z.string(expected('the name of a secret')).regex(
+  new RegExp(`${envNamePattern.source}|\\$\\{\\{`),
+  says(
+    (input) => `${quoted(input)} cannot be the name of a secret: letters, digits and \`_\`, such as TOKEN`,
+  ),
+);
+
+const secrets = z
+  .union(
+    [
+      listOf(variableName, 'a list of names'),
+      z.record(variableName, secretName, expected('a map of variables')),
+    ],
+    expected('a list of names, or a map of variables', (input) =>
+      typeof input === 'string' ? `write \`secrets: [${input}]\`` : undefined,
+    ),
+  )
+  .describe(
+    'Secrets of the project: their names, which are those of the variables too, or `{ VARIABLE: NAME }`. The values are masked in ' +
+      'logs. Only trusted runs get them.',
+  );
 
 const whens = ['success', 'failure', 'always'] as const;
 
@@ -110,6 +112,12 @@ export const stepShape = {
       'not last; use `workdir`, and `echo "NAME=value" >> "$GANTRY_ENV"` for later steps.',
   ),
   env: env.optional(),
+  secrets: secrets.optional(),
+  if: condition
+    .optional()
+    .describe(
+      'The step is left out where this does not hold. As `if` of a stage, without `needs`, `failed()`, `always()`.',
+    ),
   timeout: duration.optional().describe('The step fails after this time: `90s`, `10m`, `1h30m`.'),
   workdir: path.optional().describe('Directory to run in, relative to the workspace.'),
 };
@@ -146,9 +154,6 @@ export const serviceShape = {
     .describe("Command and arguments in place of the image's own."),
 };
 
-const oneOrMore = (what: string) =>
-  z.union([path, listOf(path, `a list of ${what}`)], expected(`a pattern or a list of ${what}`));
-
 export const artifactShape = {
   paths: oneOrMore('patterns').describe('Patterns relative to the workspace, such as `dist/**`.'),
   when: z
@@ -184,6 +189,14 @@ export const stageShape = {
     .describe(
       'Stages that must succeed first; a stage without needs starts at once. The name of a matrix means all its cells.',
     ),
+  if: condition
+    .optional()
+    .describe(
+      'A condition in CEL; where it does not hold, the stage is skipped, and with it those that need it. It may ask `event`, ' +
+        '`branch`, `target`, `tag`, `commit`, `author`, `message`, `inputs.NAME`, `matrix.NAME`, `changed("src/**")`. One that asks ' +
+        '`needs.STAGE.status` (succeeded, failed, canceled, skipped), `failed()` or `always()` decides by itself when all needs have ' +
+        'ended, however they have. A canceled run starts nothing.',
+    ),
   image: image
     .optional()
     .describe(
@@ -201,6 +214,7 @@ export const stageShape = {
     .optional()
     .describe('Labels an agent must offer: `gpu`, `os=linux`, `arch=arm64`.'),
   env: env.optional(),
+  secrets: secrets.optional(),
   services: z
     .record(
       name('a service'),
@@ -260,8 +274,10 @@ const stage = z
   .describe('Steps that one agent runs in one workspace.');
 
 export const pipelineShape = {
+  on: on.optional(),
   image: image.optional().describe('Container image of stages without their own, such as `python:3.12`.'),
   env: env.optional(),
+  notify: notify.optional(),
   stages: z
     .record(
       name('a stage'),

@@ -41,7 +41,7 @@ function explain(issue: Issue, prefix: Path, context: Context): void {
     return;
   }
   if (issue.code === 'invalid_union') {
-    const branch = branchMeant(issue.errors);
+    const branch = branchMeant(issue.errors, find(root, path));
     if (branch !== undefined) {
       for (const inner of branch) explain(inner, path, context);
       return;
@@ -63,9 +63,15 @@ function explain(issue: Issue, prefix: Path, context: Context): void {
 }
 
 /** Of a union of a string, a list and a map, the one that the value is, if it is one of them. */
-function branchMeant(branches: readonly (readonly Issue[])[]): readonly Issue[] | undefined {
+function branchMeant(
+  branches: readonly (readonly Issue[])[],
+  value: Located | undefined,
+): readonly Issue[] | undefined {
+  // What should be one of some words, and is none: of another kind, if it is a list or a map.
+  const isOther = ({ code: kind }: Issue): boolean =>
+    kind === 'invalid_type' || (kind === 'invalid_value' && value?.kind !== 'scalar');
   const fitting = branches.filter(
-    (issues) => !issues.some((issue) => issue.path.length === 0 && issue.code === 'invalid_type'),
+    (issues) => !issues.some((issue) => issue.path.length === 0 && isOther(issue)),
   );
   return fitting.length === 1 ? fitting[0] : undefined;
 }

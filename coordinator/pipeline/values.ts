@@ -75,6 +75,14 @@ export function wrongVariable(text: string): Wrong | undefined {
   return text.includes('\u0000') ? { message: 'a variable cannot hold the NUL character' } : undefined;
 }
 
+export function wrongSecret(text: string): Wrong | undefined {
+  if (/^[A-Za-z_][A-Za-z0-9_]*$/.test(text)) return undefined;
+  return {
+    message: `${quoted(text)} cannot be the name of a secret`,
+    hint: 'letters, digits and `_`, such as TOKEN',
+  };
+}
+
 export function wrongScript(text: string): Wrong | undefined {
   if (text.trim() === '') return { message: 'the command is empty' };
   return text.includes('\u0000') ? { message: 'a command cannot hold the NUL character' } : undefined;

@@ -1,6 +1,15 @@
 /** Events of projects, applied: see `apply.ts`. */
 import type { Event } from '../../shared/model/event.js';
-import { branchOf, keptDeletedRefs, keptDeliveries, keptMoves, type ProjectState } from './project-state.js';
+import { forgetGatesOf, touchGatesOf } from '../gate/state.js';
+import type { RecordedMove, ReportedMove } from '../../shared/model/project.js';
+import {
+  branchOf,
+  keptDeletedRefs,
+  keptDeliveries,
+  keptMoves,
+  keptTold,
+  type ProjectState,
+} from './project-state.js';
 import type { RunState, State } from './state.js';
 
 export function applyProjectSet(
@@ -11,6 +20,7 @@ export function applyProjectSet(
   const known = state.projects.get(event.project.id);
   if (known !== undefined) {
     known.project = event.project;
+    touchGatesOf(state.gates, event.project.id);
     return;
   }
   state.projects.set(event.project.id, {
@@ -27,6 +37,7 @@ export function applyProjectSet(
 /** Its runs go on; what was pending of it is forgotten. */
 export function applyProjectRemoved(state: State, event: Extract<Event, { kind: 'ProjectRemoved' }>): void {
   state.projects.delete(event.project);
+  forgetGatesOf(state.gates, event.project);
   for (const trigger of state.triggers.values()) {
     if (trigger.project === event.project) state.triggers.delete(trigger.run);
   }
@@ -35,18 +46,12 @@ export function applyProjectRemoved(state: State, event: Extract<Event, { kind: 
 export function applyRefsMoved(state: State, event: Extract<Event, { kind: 'RefsMoved' }>, at: number): void {
   const known = state.projects.get(event.project);
   if (known === undefined) return;
-  if (event.source.kind === 'poll') known.polled = true;
+  if (event.source.kind === 'poll' && event.source.partial === undefined) known.polled = true;
   if (event.head !== undefined) known.head = event.head;
-  for (const { asks, ...move } of event.moves) {
-    applyMove(known, move);
+  for (const { asks, place, ...move } of event.moves) {
+    applyMove(known, move, place);
     if (!asks) continue;
-    state.triggers.set(move.run, {
-      run: move.run,
-      project: event.project,
-      move,
-      source: event.source,
-      at,
-    });
+    state.triggers.set(move.run, { run: move.run, project: event.project, move, source: event.source, at });
     state.touched.triggers.add(move.run);
   }
   if (event.source.kind !== 'webhook') return;
@@ -63,33 +68,19 @@ export function applyRefsMoved(state: State, event: Extract<Event, { kind: 'Refs
   }
 }
 
-/** A move that is older than what is known of its ref is remembered, and leaves the tip. */
-function applyMove(known: ProjectState, move: ProjectMove): void {
+function applyMove(known: ProjectState, move: ReportedMove, place: RecordedMove['place']): void {
   const ref = known.refs.get(move.ref);
-  const isLate = ref !== undefined && isLateMove(ref.moves, ref.tip, move);
   const moves = [...(ref?.moves ?? []), move].slice(-keptMoves);
-  const tip = isLate ? ref.tip : move.new;
+  const tip = place === 'late' ? ref?.tip : move.new;
+  const isGuess = place === 'late' ? (ref?.isGuess ?? true) : place === 'guess';
   // Behind all others: deleted refs are forgotten in the order of their end.
   known.refs.delete(move.ref);
-  known.refs.set(move.ref, { moves, ...(tip === undefined ? {} : { tip }) });
+  known.refs.set(move.ref, { moves, isGuess, ...(tip === undefined ? {} : { tip }) });
   if (tip !== undefined) return;
   const branch = branchOf(move.ref);
   if (branch !== undefined) known.branches.delete(branch);
   const deleted = [...known.refs].filter(([, other]) => other.tip === undefined).map(([name]) => name);
   for (const name of deleted.slice(0, -keptDeletedRefs)) known.refs.delete(name);
-}
-
-type ProjectMove =
-  ProjectState['refs'] extends Map<string, { readonly moves: readonly (infer M)[] }> ? M : never;
-
-/** Whether something that is known already began where this move ended: then it is from before. */
-export function isLateMove(
-  moves: readonly ProjectMove[],
-  tip: string | undefined,
-  move: Pick<ProjectMove, 'old' | 'new'>,
-): boolean {
-  if (move.old === tip) return false;
-  return move.new !== undefined && moves.some((other) => other.old === move.new);
 }
 
 /** The end of a run of a push says how its branch fares. */
@@ -108,5 +99,41 @@ export function applyBranch(state: State, run: RunState, event: Extract<Event, {
     order: run.order,
     ...(event.failing === undefined ? {} : { failing: event.failing }),
     ...(lastGreen === undefined ? {} : { lastGreen }),
+    told: event.status === 'failed' && before?.status === 'failing' ? before.told : new Set(),
   });
+}
+
+/** Before `applyBranch`: what a run has mended is in the branch as it was. */
+export function applyNews(
+  state: State,
+  run: RunState,
+  event: Extract<Event, { kind: 'RunEnded' }>,
+  at: number,
+): void {
+  if (event.news === undefined) return;
+  const { project, branch } = run.facts;
+  const isOfBranch = run.facts.event === 'push' && branch !== undefined;
+  const before = isOfBranch ? state.projects.get(project)?.branches.get(branch) : undefined;
+  const isFixed = event.news === 'fixed';
+  const failing = event.failing ?? (isFixed ? before?.failing : undefined);
+  state.outbox.set(run.run, {
+    run: run.run,
+    project,
+    news: event.news,
+    at,
+    ...(isOfBranch ? { branch } : {}),
+    ...(failing === undefined ? {} : { failing }),
+    told: isFixed ? [...(before?.told ?? [])] : [],
+    settled: new Set(),
+  });
+  state.touched.outbox.add(run.run);
+}
+
+export function applyNotified(state: State, event: Extract<Event, { kind: 'Notified' }>): void {
+  const waiting = state.outbox.get(event.run);
+  if (waiting === undefined) return;
+  waiting.settled.add(event.target);
+  if (event.outcome !== 'delivered' || waiting.branch === undefined) return;
+  const branch = state.projects.get(waiting.project)?.branches.get(waiting.branch);
+  if (branch?.status === 'failing' && branch.told.size < keptTold) branch.told.add(event.target);
 }

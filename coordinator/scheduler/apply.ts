@@ -3,11 +3,19 @@
  * happened. It is deterministic in its arguments, so that every replay comes to the same state.
  */
 import type { Entry, Event } from '../../shared/model/event.js';
-import { applyBranch, applyProjectRemoved, applyProjectSet, applyRefsMoved } from './apply-project.js';
+import {
+  applyBranch,
+  applyNews,
+  applyNotified,
+  applyProjectRemoved,
+  applyProjectSet,
+  applyRefsMoved,
+} from './apply-project.js';
+import { applyGate } from '../gate/apply.js';
 import { applyReport, endLease, settle, startLease } from './apply-report.js';
 import { needsOutcome } from './ready.js';
 import { newRun } from './new-run.js';
-import { findAttempt, findStage, type AttemptState, type State } from './state.js';
+import { findAttempt, findStage, type AttemptState, type StageState, type State } from './state.js';
 
 /** How long the digest of a run that left the state is kept, so that repeating its request gets the same answer. */
 export const digestKeptMs = 60 * 60 * 1000;
@@ -82,6 +90,11 @@ export function apply(state: State, event: Event, at: number, epoch: number): bo
       settle(state, attempt, at);
       break;
     }
+    case 'ConditionHeld': {
+      const stage = findStage(state, event.run, event.stage);
+      if (stage?.phase.kind === 'pending') startWaiting(state, stage, at);
+      break;
+    }
     case 'StageEnded':
       applyStageEnded(state, event, at);
       break;
@@ -93,12 +106,8 @@ export function apply(state: State, event: Event, at: number, epoch: number): bo
         at,
         ...(event.failing === undefined ? {} : { failing: event.failing }),
       };
+      applyNews(state, run, event, at);
       applyBranch(state, run, event);
-      if (event.news !== undefined) {
-        const { project } = run.facts;
-        state.outbox.set(run.run, { run: run.run, project, news: event.news, at, settled: new Set() });
-        state.touched.outbox.add(run.run);
-      }
       state.touched.runs.add(run);
       break;
     }
@@ -156,12 +165,32 @@ export function apply(state: State, event: Event, at: number, epoch: number): bo
       state.triggers.delete(event.run);
       break;
     case 'Notified':
-      state.outbox.get(event.run)?.settled.add(event.target);
+      applyNotified(state, event);
       break;
     case 'NotificationsDone':
       state.outbox.delete(event.run);
       break;
     case 'Audited':
+      break;
+    case 'GateQueued':
+    case 'GateTargetSeen':
+    case 'GateMerged':
+    case 'GateConflicted':
+    case 'GateContained':
+    case 'GateRunStarted':
+    case 'GateRunEnded':
+    case 'GateRebuilt':
+    case 'GatePushBegan':
+    case 'GatePushFailed':
+    case 'GateLeaving':
+    case 'GateLanded':
+    case 'GateEjected':
+    case 'GateAlreadyLanded':
+    case 'GateBypassed':
+    case 'GatePaused':
+    case 'GateResumed':
+    case 'GateChoreDone':
+      applyGate(state.gates, event, at);
       break;
     default:
       throw new UnknownEvent(`an event of the kind ${JSON.stringify(kindOf(event))}`);
@@ -180,12 +209,16 @@ function currentAttempt(
   return attempt?.token === event.token ? attempt : undefined;
 }
 
-/** From pending to waiting, when all needs have ended well. */
-function becomeReady(state: State, stage: AttemptState['stage'], at: number): void {
+/** From pending to waiting, when all needs have ended well. A condition is not looked at here: its outcome is an event. */
+function becomeReady(state: State, stage: StageState, at: number): void {
   state.touched.stages.add(stage);
-  if (stage.phase.kind !== 'pending' || needsOutcome(stage).kind !== 'met') return;
+  if (stage.phase.kind === 'pending' && needsOutcome(stage).kind === 'met') startWaiting(state, stage, at);
+}
+
+function startWaiting(state: State, stage: StageState, at: number): void {
   stage.phase = { kind: 'waiting', since: at };
   state.waiting.add(stage);
+  state.touched.stages.add(stage);
 }
 
 function applyCancel(state: State, event: Extract<Event, { kind: 'CancelRequested' }>): void {
@@ -236,7 +269,22 @@ function applyStageEnded(state: State, event: Extract<Event, { kind: 'StageEnded
   stage.run.open -= 1;
   state.touched.stages.add(stage);
   for (const dependant of stage.dependants) becomeReady(state, dependant, at);
+  settleStage(state, stage);
   if (stage.run.open === 0) state.touched.runs.add(stage.run);
+}
+
+/** Stages that ended before what they need follow it: those with conditions of their own wait for all of them. */
+function settleStage(state: State, ended: StageState): void {
+  const open = [ended];
+  for (let stage = open.pop(); stage !== undefined; stage = open.pop()) {
+    const { phase, needs, outline, settled } = stage;
+    if (phase.kind !== 'ended' || settled !== undefined) continue;
+    if (needs.some((need) => need.settled === undefined)) continue;
+    const isFailure = phase.status === 'failed' && !outline.allowFailure;
+    stage.settled = { hasFailure: isFailure || needs.some((need) => need.settled?.hasFailure === true) };
+    for (const dependant of stage.dependants) state.touched.stages.add(dependant);
+    open.push(...stage.dependants);
+  }
 }
 
 function forgetDigests(state: State, at: number): void {

@@ -5,7 +5,7 @@ import { stageTitle, type Plan } from '../../shared/model/pipeline.js';
 import { acceptedAttempt, findAttempt, type StageState, type State } from './state.js';
 
 /**
- * Undefined when the attempt is not leased (any more) or the plan has no such stage: then there is nothing to send.
+ * All but the proof, which takes the installation's key. Undefined when the attempt is not leased (any more) or the plan has no such stage: then there is nothing to send.
  * Artifacts come from the accepted attempts of the stages named in `needs`, also of one that failed and may.
  */
 export function assignmentOf(state: State, plan: Plan, ref: AttemptRef): Assignment | undefined {

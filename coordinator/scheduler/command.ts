@@ -13,6 +13,7 @@ import type {
 } from '../../shared/model/ids.js';
 import type { MoveSource, Project, ReportedMove } from '../../shared/model/project.js';
 import type { RunFacts } from '../../shared/model/pipeline.js';
+import type { GateAnswer, GateCommand, GateEffect } from '../gate/command.js';
 
 export type Command =
   | {
@@ -78,6 +79,8 @@ export type Command =
       readonly message: string;
     }
   | { readonly kind: 'NotificationsSettled'; readonly run: RunId }
+  /** For the integration gate. It is answered with a `gate`. */
+  | { readonly kind: 'Gate'; readonly command: GateCommand }
   /** Puts on record what was done outside of the state. */
   | ({ readonly kind: 'Audit' } & Omit<Extract<Event, { kind: 'Audited' }>, 'kind'>);
 
@@ -94,6 +97,7 @@ export type Answer =
   | { readonly kind: 'overtaken'; readonly reason: string }
   /** Which runs the moves ask for. */
   | { readonly kind: 'moved'; readonly runs: readonly RunId[] }
+  | { readonly kind: 'gate'; readonly answer: GateAnswer }
   | { readonly kind: 'not-found'; readonly message: string }
   | { readonly kind: 'refused'; readonly message: string };
 
@@ -119,7 +123,8 @@ export type Effect =
   /** Read the pipeline of a push and submit its run, or say why there is none. Whoever performs it does not give up. */
   | { readonly kind: 'Trigger'; readonly run: RunId }
   /** Tell people about a run that has ended. Whoever performs it does not give up before all targets are settled. */
-  | { readonly kind: 'Notify'; readonly run: RunId };
+  | { readonly kind: 'Notify'; readonly run: RunId }
+  | { readonly kind: 'Gate'; readonly effect: GateEffect };
 
 export interface Decision {
   readonly events: readonly Event[];

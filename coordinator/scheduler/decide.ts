@@ -18,6 +18,7 @@
  */
 import type { Decision, Now } from './command.js';
 import { dispatchNext } from './dispatch.js';
+import { decideGates } from './gates.js';
 import { waitingLimitMs } from './expiry.js';
 import { lookAtAgent } from './look-at-agent.js';
 import { lookAtRun } from './look-at-run.js';
@@ -38,8 +39,9 @@ export function decide(state: State, presence: Presence, now: Now): Decision {
   lookAtTouched(turn);
   while (!turn.isFull && dispatchNext(turn)) lookAtTouched(turn);
   askForWhatIsPending(turn);
-  const wakeAtMs = wakeTime(turn);
-  return { events: turn.events, effects: turn.effects, ...(wakeAtMs === undefined ? {} : { wakeAtMs }) };
+  const wakes = [wakeTime(turn), decideGates(turn)].filter((atMs) => atMs !== undefined);
+  const wakeAtMs = wakes.length === 0 ? {} : { wakeAtMs: Math.min(...wakes) };
+  return { events: turn.events, effects: turn.effects, ...wakeAtMs };
 }
 
 function touchAll(state: State, presence: Presence): void {

@@ -1,7 +1,6 @@
 /** Requests about projects: settings, and what was seen of their refs. See `handle.ts`. */
 import type { Event } from '../../shared/model/event.js';
-import type { ReportedMove } from '../../shared/model/project.js';
-import { isLateMove } from './apply-project.js';
+import type { MoveSource, RecordedMove, ReportedMove } from '../../shared/model/project.js';
 import type { Answer, Command, Handled } from './command.js';
 import { branchOf, defaultBranchOf, type ProjectState } from './project-state.js';
 import type { RunState, State } from './state.js';
@@ -37,11 +36,12 @@ export function removeProject(state: State, command: ProjectCommand<'RemoveProje
  *
  *   the move ends at the tip, or is one of the last moves     known: whoever reported it first
  *   it begins at the tip (or the ref is new)                  a push
- *   it begins where a known move began, and ends elsewhere    covered: a poll saw several pushes as one
- *   it ends where a known move began                          a push, reported late: it gets its run, the tip stays
- *   anything else                                             a push; should the report be wrong, the next poll says so
+ *   it begins where a known move began                        covered: a poll saw several pushes as one; no run
+ *   it ends where a known move began                          a push, told late: it gets its run, the tip stays
+ *   anything else                                             a push, and the tip is a guess until the next poll
  *
- * The first poll records the tips, and asks for a run of the default branch alone.
+ * A poll knows no pushes, only where refs are: where the tip was a guess, and the poll finds the ref at the end of a move
+ * that was told, it is no news. The first poll records the tips, and asks for a run of the default branch alone.
  */
 export function reportMoves(state: State, command: ProjectCommand<'ReportMoves'>): Handled {
   const known = state.projects.get(command.project);
@@ -53,13 +53,13 @@ export function reportMoves(state: State, command: ProjectCommand<'ReportMoves'>
   const head = command.head ?? known.head;
   const isFirst = source.kind === 'poll' && !known.polled;
   const wanted = defaultBranchOf({ ...known, head });
-  const moves: (ReportedMove & { readonly asks: boolean })[] = [];
+  const moves: RecordedMove[] = [];
   for (const move of command.moves) {
-    const news = judge(known, move);
-    if (news === 'known') continue;
+    const judgement = judge(state, known, move, source);
+    if (judgement === 'known') continue;
     const isPush = !isFirst || (wanted !== undefined && branchOf(move.ref) === wanted);
-    const asks = news === 'push' && isPush && move.new !== undefined && isBuilt(move.ref);
-    moves.push({ ...move, asks: asks && !isAsked(state, move) });
+    const asks = judgement.isPush && isPush && move.new !== undefined && isBuilt(move.ref);
+    moves.push({ ...move, asks: asks && !isAsked(state, move), place: judgement.place });
   }
   if (moves.length === 0 && source.kind === 'poll' && !isFirst && head === known.head) return answer(done);
   const events: Event[] = [
@@ -80,16 +80,32 @@ const isBuilt = (ref: string): boolean => ref.startsWith('refs/heads/') || ref.s
 const isAsked = (state: State, { run }: ReportedMove): boolean =>
   state.triggers.has(run) || state.runs.has(run) || state.recorded.has(run);
 
-function judge(known: ProjectState, move: ReportedMove): 'known' | 'push' | 'covered' {
+type Judgement = 'known' | { readonly isPush: boolean; readonly place: RecordedMove['place'] };
+
+function judge(state: State, known: ProjectState, move: ReportedMove, source: MoveSource): Judgement {
   const ref = known.refs.get(move.ref);
-  if (ref === undefined) return move.new === undefined ? 'known' : 'push';
+  if (ref === undefined) return move.new === undefined ? 'known' : { isPush: true, place: 'tip' };
+  if (source.kind === 'poll') {
+    if (ref.tip === move.new && !ref.isGuess) return 'known';
+    const isTold = ref.isGuess && isBuiltAlready(state, known, move);
+    return { isPush: !isTold, place: 'tip' };
+  }
   if (ref.tip === move.new || ref.moves.some((other) => other.run === move.run)) return 'known';
-  if (ref.tip === move.old) return 'push';
-  const isCovered = move.old !== undefined && ref.moves.some((other) => other.old === move.old);
-  if (isCovered) return 'covered';
-  // A late deletion must not end a branch that was made again.
-  if (move.new === undefined && ref.moves.some((other) => other.old === undefined)) return 'covered';
-  return isLateMove(ref.moves, ref.tip, move) || move.new !== undefined ? 'push' : 'covered';
+  if (ref.tip === move.old) return { isPush: true, place: ref.isGuess ? 'guess' : 'tip' };
+  if (ref.moves.some((other) => other.old === move.old)) return { isPush: false, place: 'late' };
+  if (ref.moves.some((other) => other.old === move.new)) return { isPush: true, place: 'late' };
+  return { isPush: true, place: 'guess' };
+}
+
+function isBuiltAlready(state: State, known: ProjectState, { ref, new: tip }: ReportedMove): boolean {
+  if (known.refs.get(ref)?.moves.some((other) => other.new === tip) === true) return true;
+  const branch = branchOf(ref);
+  return (
+    [...state.triggers.values()].some(({ move }) => move.ref === ref && move.new === tip) ||
+    [...state.runs.values()].some(
+      ({ facts }) => facts.project === known.project.id && facts.commit === tip && facts.branch === branch,
+    )
+  );
 }
 
 /** Runs of a branch that is gone, as far as nothing of them has begun. */

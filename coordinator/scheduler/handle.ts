@@ -5,7 +5,9 @@
 import type { Event } from '../../shared/model/event.js';
 import type { RunId } from '../../shared/model/ids.js';
 import { apply } from './apply.js';
+import { isRunWanted } from '../gate/state.js';
 import type { Answer, Command, Handled, Now } from './command.js';
+import { handleGateCommand } from './gates.js';
 import {
   notificationsDone,
   notified,
@@ -21,18 +23,25 @@ import { whyNotRunnable } from './ready.js';
 import { handleReport } from './report.js';
 import { stageOf, type AgentState, type State } from './state.js';
 
-export { JournalLostTail } from './report.js';
+export { JournalLostTail, notGivenOut } from './report.js';
 
 const done: Answer = { kind: 'done' };
 
-/** Throws `JournalLostTail`: the caller must stop to lead. */
+/** Throws `JournalLostTail`, having changed nothing: if its claim is genuine, the caller must stop to lead. */
 export function handle(state: State, presence: Presence, command: Command, now: Now): Handled {
+  // The gate applies what it decides itself.
+  if (command.kind === 'Gate') return handleGateCommand(state, presence, command, now);
   const handled = respond(state, presence, command, now);
   for (const event of handled.events) apply(state, event, now.wallMs, state.epoch);
   return handled;
 }
 
-function respond(state: State, presence: Presence, command: Command, now: Now): Handled {
+function respond(
+  state: State,
+  presence: Presence,
+  command: Exclude<Command, { kind: 'Gate' }>,
+  now: Now,
+): Handled {
   switch (command.kind) {
     case 'Submit':
       return submit(state, command);
@@ -80,6 +89,10 @@ function submit(state: State, command: Extract<Command, { kind: 'Submit' }>): Ha
     return known.digest === digest
       ? answer({ kind: 'accepted', run, again: true })
       : refuse(`run ${run} was accepted with other content: give a different request a run id of its own`);
+  }
+  // Its entry left while the run was prepared. Only the loop can say so for certain.
+  if (facts.event === 'gate' && !isRunWanted(state.gates, run)) {
+    return refuse(`run ${run} was not accepted: no entry of a gate waits for it any more`);
   }
   const problem = failure === undefined ? whyNotRunnable(stages) : undefined;
   if (problem !== undefined) return refuse(`run ${run} was not accepted: ${problem}`);

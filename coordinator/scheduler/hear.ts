@@ -3,7 +3,7 @@ import type { Heartbeat, HeldAttempt } from '../../shared/model/agent.js';
 import type { AgentId } from '../../shared/model/ids.js';
 import type { Answer, Command, Handled, Now } from './command.js';
 import { agentPresence, expectFrom, type AgentPresence, type Presence } from './presence.js';
-import { checkToken } from './report.js';
+import { checkHeld } from './report.js';
 import { refusedStageDelayMs, refusingAgentDelayMs, resendDelayMs } from './retry.js';
 import { findAttempt, type AgentState, type AttemptState, type State } from './state.js';
 
@@ -14,7 +14,7 @@ export function handleHeartbeat(state: State, presence: Presence, heartbeat: Hea
   if (agent?.instance !== heartbeat.instance) return otherInstance(heartbeat.agent);
   const seen = agentPresence(presence, heartbeat.agent, now);
   if (seen.beat !== undefined && heartbeat.number <= seen.beat.number) return done;
-  for (const held of heartbeat.held) checkToken(state, held, held.token);
+  for (const held of heartbeat.held) checkHeld(state, heartbeat.agent, held);
   noteMirrors(presence, heartbeat, seen);
   noteLeases(presence, agent, heartbeat);
   seen.beat = heartbeat;

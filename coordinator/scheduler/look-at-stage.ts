@@ -1,7 +1,7 @@
 import { describeFailure } from '../../shared/model/failure.js';
 import { backstopMs, inWords, waitingLimitMs, whyAttemptLost } from './expiry.js';
 import { expectFrom, type AttemptPresence } from './presence.js';
-import { canceledFailure, needsOutcome } from './ready.js';
+import { canceledFailure, conditionOutcome, needsOutcome, type ConditionAfterNeeds } from './ready.js';
 import { reasonsToWait } from './reasons.js';
 import { retryDelayMs, verdictOn } from './retry.js';
 import type { AttemptState, StageState } from './state.js';
@@ -50,11 +50,43 @@ function end(turn: Turn, stage: StageState, ending: Ending): void {
 }
 
 function lookAtPending(turn: Turn, stage: StageState): void {
-  const outcome = needsOutcome(stage);
   if (stage.canceledBy !== undefined) {
     end(turn, stage, { status: 'canceled', failure: canceledFailure(stage.canceledBy) });
-  } else if (outcome.kind === 'unmet') {
-    end(turn, stage, { status: 'skipped', because: outcome.need.outline.number });
+    return;
+  }
+  const outcome = needsOutcome(stage);
+  switch (outcome.kind) {
+    case 'unmet':
+      end(turn, stage, { status: 'skipped', because: outcome.need.outline.number });
+      break;
+    case 'never':
+      end(turn, stage, { status: 'skipped' });
+      break;
+    case 'asks':
+      askCondition(turn, stage, outcome.condition);
+      break;
+    case 'met':
+    case 'open':
+      break;
+  }
+}
+
+/** Once: what comes of it is in the journal, and the stage is pending no more. */
+function askCondition(turn: Turn, stage: StageState, condition: ConditionAfterNeeds): void {
+  const outcome = conditionOutcome(stage, condition);
+  switch (outcome.kind) {
+    case 'holds':
+      turn.emit({ kind: 'ConditionHeld', run: stage.run.run, stage: stage.outline.number });
+      break;
+    case 'holds-not':
+      end(turn, stage, { status: 'skipped' });
+      break;
+    case 'invalid':
+      end(turn, stage, {
+        status: 'failed',
+        failure: { kind: 'invalid-pipeline', message: outcome.message },
+      });
+      break;
   }
 }
 

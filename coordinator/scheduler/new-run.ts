@@ -54,5 +54,6 @@ const newStage = (
   dependants,
   phase: { kind: 'pending' },
   attempts: [],
+  settled: undefined,
   canceledBy: undefined,
 });

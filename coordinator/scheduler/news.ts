@@ -9,12 +9,13 @@ export interface News {
 
 /**
  * Runs of pushes are compared with the last one of their branch; the end of a run that is older than one that has ended
- * already is no news. A run that somebody asked for by hand is told when it failed. A canceled run says nothing.
+ * already is no news. A run that somebody asked for by hand is told when it failed. A canceled run says nothing, and what a
+ * run of the gate means is the gate's to say.
  */
 export function newsOf(state: State, run: RunState, status: 'succeeded' | 'failed' | 'canceled'): News {
   const { project, event, branch, commit } = run.facts;
   const known = state.projects.get(project);
-  if (known === undefined || status === 'canceled') return {};
+  if (known === undefined || status === 'canceled' || event === 'gate') return {};
   if (event !== 'push' || branch === undefined) return status === 'failed' ? { news: 'failed' } : {};
   const before = known.branches.get(branch);
   if (before !== undefined && before.order > run.order) return {};

@@ -5,6 +5,7 @@
  */
 import type { Heartbeat } from '../../shared/model/agent.js';
 import type { AgentId, InstanceId, RunId } from '../../shared/model/ids.js';
+import { emptyGatePresence, type GatePresence } from '../gate/presence.js';
 import type { Now } from './command.js';
 import { Market } from './market.js';
 import type { AttemptState, StageState } from './state.js';
@@ -67,6 +68,7 @@ export interface Presence {
   readonly mirrors: Map<string, Set<AgentId>>;
   /** Runs whose record was asked for, and how often. */
   readonly records: Map<RunId, number>;
+  readonly gates: GatePresence;
   readonly market: Market;
   readonly stageTimers: Timers<StageState>;
   readonly agentTimers: Timers<AgentId>;
@@ -84,6 +86,7 @@ export function emptyPresence(now: Now): Presence {
     rests: new Map(),
     mirrors: new Map(),
     records: new Map(),
+    gates: emptyGatePresence(),
     market: new Market(),
     stageTimers: new Timers(),
     agentTimers: new Timers(),

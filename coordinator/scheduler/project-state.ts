@@ -1,6 +1,13 @@
 /** What the state holds of projects: settings, the refs as they were last seen, how branches fare, what is pending. */
 import type { CommitId, ProjectId, RunId } from '../../shared/model/ids.js';
-import type { Failing, MoveSource, NewsKind, Project, ReportedMove } from '../../shared/model/project.js';
+import type {
+  Failing,
+  MoveSource,
+  NewsKind,
+  Project,
+  RecordedMove,
+  ReportedMove,
+} from '../../shared/model/project.js';
 
 /** A branch's runs of pushes, as far as they ended green or red; a canceled one says nothing about the code. */
 export interface BranchState {
@@ -10,11 +17,15 @@ export interface BranchState {
   readonly order: number;
   readonly failing?: Failing;
   readonly lastGreen?: { readonly run: RunId; readonly commit: CommitId };
+  /** Targets that heard that it fails, while it does: they hear too when it is mended. */
+  readonly told: Set<string>;
 }
 
 export interface RefState {
   /** Absent: it was deleted, and is remembered for its last moves only. */
   readonly tip?: CommitId;
+  /** The tip is what a move said that did not begin at the one before: see `RecordedMove.place`. */
+  readonly isGuess: boolean;
   /** The last moves of it, newest last: who reports one of them late or again brings no news. */
   readonly moves: readonly ReportedMove[];
 }
@@ -23,7 +34,7 @@ export interface DeliveryState {
   readonly delivery: string;
   readonly at: number;
   readonly pusher?: string;
-  readonly moves: readonly (ReportedMove & { readonly asks: boolean })[];
+  readonly moves: readonly RecordedMove[];
 }
 
 export interface ProjectState {
@@ -54,12 +65,20 @@ export interface OutboxState {
   readonly project: ProjectId;
   readonly news: NewsKind;
   readonly at: number;
+  /** The branch that the news is about; absent where it is about this run alone. */
+  readonly branch?: string;
+  /** Since when the branch fails, or did until this run. */
+  readonly failing?: Failing;
+  /** Of `fixed`: targets that heard of the failure. */
+  readonly told: readonly string[];
   /** Targets that need nothing more. */
   readonly settled: Set<string>;
 }
 
-/** Moves kept of a ref. */
-export const keptMoves = 8;
+/** Targets remembered of a branch that fails. */
+export const keptTold = 200;
+/** Moves kept of a ref: more than are on their way at once, but in a burst. */
+export const keptMoves = 100;
 /** Deleted refs kept of a project, so that a push that is told late does not bring one back. */
 export const keptDeletedRefs = 100;
 /** Deliveries kept of a project. A signature counts for five minutes, and 1,000 may come in a burst. */

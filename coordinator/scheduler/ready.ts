@@ -1,24 +1,60 @@
 /** When a stage may start, and what a run comes to when all have ended. */
 import type { Failure } from '../../shared/model/failure.js';
+import type { Condition } from '../../shared/model/pipeline.js';
+import { conditionAfterNeeds, type ConditionOutcome } from '../pipeline/after-needs.js';
+import { worstOf, type EndedStatus } from '../pipeline/condition-facts.js';
 import type { RunState, StageState } from './state.js';
 
 export type NeedsOutcome =
   | { readonly kind: 'met' }
   | { readonly kind: 'open' }
   /** This need did not succeed, so the stage never starts. */
-  | { readonly kind: 'unmet'; readonly need: StageState };
+  | { readonly kind: 'unmet'; readonly need: StageState }
+  /** Its condition did not hold when the run was planned, so the stage never starts. */
+  | { readonly kind: 'never' }
+  /** All that it needs has ended, itself or through others, and its condition decides, whatever became of them. */
+  | { readonly kind: 'asks'; readonly condition: ConditionAfterNeeds };
+
+export type ConditionAfterNeeds = Extract<Condition, { kind: 'after-needs' }>;
 
 /**
  * A failure that is allowed counts as success. A need that somebody asked to cancel does not count, even if it
  * succeeded before its agent heard of it: who cancels a stage does not want what follows from it.
  */
 export function needsOutcome(stage: StageState): NeedsOutcome {
+  const { condition } = stage.outline;
+  if (condition?.kind === 'never') return { kind: 'never' };
   let isOpen = false;
   for (const need of stage.needs) {
-    if (need.phase.kind !== 'ended') isOpen = true;
+    if (condition !== undefined) isOpen ||= need.settled === undefined;
+    else if (need.phase.kind !== 'ended') isOpen = true;
     else if (!endedWell(need)) return { kind: 'unmet', need };
   }
-  return isOpen ? { kind: 'open' } : { kind: 'met' };
+  if (isOpen) return { kind: 'open' };
+  return condition === undefined ? { kind: 'met' } : { kind: 'asks', condition };
+}
+
+/** What the condition of a stage comes to, all of whose needs have ended. It is evaluated: its outcome is an event. */
+export function conditionOutcome(stage: StageState, condition: ConditionAfterNeeds): ConditionOutcome {
+  const byName = new Map<string, EndedStatus[]>();
+  for (const need of stage.needs) {
+    const { name } = need.outline;
+    byName.set(name, [...(byName.get(name) ?? []), statusForConditions(need)]);
+  }
+  return conditionAfterNeeds(condition, {
+    facts: stage.run.facts,
+    cell: stage.outline.cell,
+    needs: {
+      statuses: new Map([...byName].map(([name, statuses]) => [name, worstOf(statuses)])),
+      hasFailure: stage.needs.some((need) => need.settled?.hasFailure === true),
+    },
+  });
+}
+
+/** A success that somebody asked to cancel is none for what follows, see above. */
+function statusForConditions({ phase, canceledBy }: StageState): EndedStatus {
+  if (phase.kind !== 'ended') throw new Error('a condition is asked before the needs have ended');
+  return phase.status === 'succeeded' && canceledBy !== undefined ? 'canceled' : phase.status;
 }
 
 function endedWell(need: StageState): boolean {

@@ -29,7 +29,7 @@ export function reasonsToWait(
   switch (phase.kind) {
     case 'pending':
       return stage.canceledBy === undefined
-        ? openNeeds(stage)
+        ? [...openNeeds(stage), ...openCondition(stage)]
         : [`it is being canceled for ${stage.canceledBy}`];
     case 'waiting':
       return whileWaiting(state, presence, stage, now);
@@ -45,6 +45,51 @@ function openNeeds(stage: StageState): readonly string[] {
   return stage.needs
     .filter((need) => need.phase.kind !== 'ended')
     .map((need) => `it needs ${stageTitle(need.outline)}, which ${progressOf(need)}`);
+}
+
+function openCondition({ needs, outline: { condition } }: StageState): readonly string[] {
+  if (condition?.kind !== 'after-needs') return [];
+  const behind = new Set(needs.filter((need) => need.phase.kind === 'ended').flatMap(openBehind));
+  return [
+    ...[...behind].map((open) => `before it, ${stageTitle(open.outline)} ${progressOf(open)}`),
+    `then its condition decides: ${condition.text}`,
+  ];
+}
+
+/** What has not ended of the needs of a stage that was skipped early. */
+function openBehind(ended: StageState): readonly StageState[] {
+  const open = new Set<StageState>();
+  const seen = new Set([ended]);
+  for (const stage of seen) {
+    if (stage.settled !== undefined) continue;
+    if (stage.phase.kind !== 'ended') open.add(stage);
+    else for (const need of stage.needs) seen.add(need);
+  }
+  return [...open];
+}
+
+/** Why a stage was skipped; undefined for one that was not. */
+export function reasonSkipped({ phase, needs, outline }: StageState): string | undefined {
+  if (phase.kind !== 'ended' || phase.status !== 'skipped') return undefined;
+  const need = needs.find((other) => other.outline.number === phase.because);
+  if (need !== undefined) return `it needs ${stageTitle(need.outline)}, which ${endOf(need)}`;
+  return outline.condition === undefined
+    ? undefined
+    : `its condition does not hold: ${outline.condition.text}`;
+}
+
+function endOf({ phase, canceledBy }: StageState): string {
+  if (phase.kind !== 'ended') return 'has not ended';
+  switch (phase.status) {
+    case 'succeeded':
+      return canceledBy === undefined ? 'succeeded' : `was to be canceled for ${canceledBy}`;
+    case 'failed':
+      return 'failed';
+    case 'canceled':
+      return 'was canceled';
+    case 'skipped':
+      return 'was skipped';
+  }
 }
 
 function progressOf({ phase, needs }: StageState): string {

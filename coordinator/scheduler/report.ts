@@ -2,33 +2,40 @@
  * Numbered reports of attempts: the last one's number plus one is taken, an older one is confirmed again, a later
  * one makes the leader ask for what is missing. So a report counts once, in order, however often it is sent.
  */
-import type { AttemptRef, Token } from '../../shared/model/ids.js';
+import type { HeldAttempt } from '../../shared/model/agent.js';
+import { attemptKey, type AgentId } from '../../shared/model/ids.js';
 import type { Command, Handled, Now } from './command.js';
 import type { Presence } from './presence.js';
 import { findAttempt, type AttemptState, type State } from './state.js';
 
 /**
- * An agent holds a token that this journal never gave out: it was given out by an entry that is gone. A leader
- * must not go on, because it would give the same tokens out again.
+ * An agent says that it holds a token which this journal never gave out. If it can prove that, the token was given out by
+ * an entry that is gone, and a leader must not go on: it would give the same tokens out again. Whether the claim's proof
+ * is genuine takes the installation's key, so the loop asks, and refuses what is not.
  */
 export class JournalLostTail extends Error {
-  readonly kind = 'journal-lost-tail';
-  readonly answer: { readonly kind: 'refused'; readonly message: string };
+  override readonly name = 'JournalLostTail';
 
-  constructor(ref: AttemptRef, token: number, greatest: number) {
-    const message =
-      `attempt ${ref.attempt} of stage ${ref.stage} of run ${ref.run} has token ${token}, but the journal ends at token ${greatest}: ` +
-      `it lost its last entries (a store that was put back, or a power failure without replicas). ` +
-      `This coordinator stops to lead; put the newest copy of the journal back, or stop all agents and remove their held attempts`;
-    super(message);
-    this.name = 'JournalLostTail';
-    this.answer = { kind: 'refused', message };
+  constructor(
+    readonly agent: AgentId,
+    readonly claim: HeldAttempt,
+    greatest: number,
+  ) {
+    super(
+      `attempt ${claim.attempt} of stage ${claim.stage} of run ${claim.run} has token ${claim.token}, but the journal ends at token ${greatest}: ` +
+        `it lost its last entries (a store that was put back, or a power failure without replicas). ` +
+        `This coordinator stops to lead; put the newest copy of the journal back, or stop all agents and remove their held attempts`,
+    );
   }
 }
 
+/** What the agent is told whose claim is not proven. */
+export const notGivenOut = (agent: AgentId, claim: HeldAttempt): string =>
+  `agent ${agent} was never leased attempt ${attemptKey(claim)} under token ${claim.token}`;
+
 /** Throws `JournalLostTail`. */
-export function checkToken(state: State, ref: AttemptRef, token: Token): void {
-  if (token > state.token) throw new JournalLostTail(ref, token, state.token);
+export function checkHeld(state: State, agent: AgentId, held: HeldAttempt): void {
+  if (held.token > state.token) throw new JournalLostTail(agent, held, state.token);
 }
 
 /** Whether a newer attempt was leased or the stage has ended, so that what this one does no longer counts. */
@@ -40,7 +47,11 @@ type ReportCommand = Extract<Command, { kind: 'Report' }>;
 
 export function handleReport(state: State, presence: Presence, command: ReportCommand, now: Now): Handled {
   const { ref, token, n, report, agent, at } = command;
-  checkToken(state, ref, token);
+  // Reports carry no proof: should the journal have lost the lease, the agent's next heartbeat says so with one. Until then
+  // the attempt must not be called overtaken, or the agent would drop it, and the only witness with it.
+  if (token > state.token) {
+    return { events: [], answer: { kind: 'refused', message: notGivenOut(agent, { ...ref, token }) } };
+  }
   if (!state.runs.has(ref.run)) {
     return report.kind === 'LogsArchived'
       ? { events: [], answer: { kind: 'reported', n } }

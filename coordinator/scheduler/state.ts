@@ -14,6 +14,7 @@ import type { AgentRegistration, LogDigest, StageOutline } from '../../shared/mo
 import type { Failure } from '../../shared/model/failure.js';
 import type { AgentId, ProjectId, RunId, Sha256, Token } from '../../shared/model/ids.js';
 import type { Failing } from '../../shared/model/project.js';
+import { emptyGates, type Gates } from '../gate/state.js';
 import type { OutboxState, ProjectState, TriggerState } from './project-state.js';
 
 export interface StepState {
@@ -85,7 +86,7 @@ export type StagePhase =
       readonly status: EndedStatus;
       readonly at: number;
       readonly failure?: Failure;
-      /** For `skipped`: the number of the need that did not succeed. */
+      /** For `skipped`: the number of the need that did not succeed; absent: its condition did not hold. */
       readonly because?: number;
     };
 
@@ -97,6 +98,11 @@ export interface StageState {
   phase: StagePhase;
   /** In order; the last is the current one. A returned lease leaves none. */
   readonly attempts: AttemptState[];
+  /**
+   * Set once it has ended and with it all that it needs, itself or through others: a stage may be skipped before.
+   * `hasFailure`: one of them has failed and was not allowed to.
+   */
+  settled: { readonly hasFailure: boolean } | undefined;
   /** Who asked to cancel this stage; a run's cancel is in every stage that had not ended. */
   canceledBy: string | undefined;
 }
@@ -153,6 +159,8 @@ export interface State {
   readonly triggers: Map<RunId, TriggerState>;
   /** Ended runs that people must still be told about. */
   readonly outbox: Map<RunId, OutboxState>;
+  /** The integration gates: see `../gate`. */
+  readonly gates: Gates;
   /** Index: stages in phase `waiting`; the order is the order in which they came, not quite that of `since`. */
   readonly waiting: Set<StageState>;
   /** Index: leases that have not ended, by project. */
@@ -183,6 +191,7 @@ export function emptyState(): State {
     projects: new Map(),
     triggers: new Map(),
     outbox: new Map(),
+    gates: emptyGates(),
     waiting: new Set(),
     shares: new Map(),
     touched: {

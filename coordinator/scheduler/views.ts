@@ -15,7 +15,7 @@ import type {
 import { whyUnavailable } from './available.js';
 import type { Now } from './command.js';
 import type { Presence } from './presence.js';
-import { reasonsToWait } from './reasons.js';
+import { reasonSkipped, reasonsToWait } from './reasons.js';
 import type { AgentState, AttemptState, RunState, StageState, State, StepState } from './state.js';
 
 /** Without the artifacts, which the state does not hold: `artifacts` is empty. */
@@ -99,6 +99,7 @@ export function stageView(stage: StageState, waitingFor: readonly string[]): Sta
     needs: outline.needs,
     waitingFor,
     failure: phase.kind === 'ended' ? (phase.failure ?? null) : null,
+    whySkipped: reasonSkipped(stage) ?? null,
     attempts: stage.attempts.map(attemptView),
     steps: stepViews(stage),
   };
@@ -128,7 +129,11 @@ function stepViews(stage: StageState): readonly StepView[] {
     return {
       number: index + 1,
       name,
-      status: stepStatus(stage, attempt, step),
+      status: stepStatus(stage, step, {
+        attempt,
+        // Steps begin in order: one that never did was left out.
+        isPassed: attempt?.steps.some((other) => other.number > index + 1) === true,
+      }),
       exitCode: step?.finished?.exitCode ?? null,
       startedAt: isoOrNull(step?.startedAt),
       finishedAt: isoOrNull(step?.finished?.at),
@@ -139,12 +144,12 @@ function stepViews(stage: StageState): readonly StepView[] {
 
 function stepStatus(
   stage: StageState,
-  attempt: AttemptState | undefined,
   step: StepState | undefined,
+  { attempt, isPassed }: { readonly attempt: AttemptState | undefined; readonly isPassed: boolean },
 ): StepView['status'] {
   const isOver =
     stage.phase.kind === 'ended' || attempt?.phase.kind === 'finished' || attempt?.phase.kind === 'lost';
-  if (step === undefined) return isOver ? 'skipped' : 'pending';
+  if (step === undefined) return isOver || isPassed ? 'skipped' : 'pending';
   if (step.finished !== undefined) return outcomeOf(step.finished);
   if (!isOver) return 'running';
   // It ended with its attempt, without a report of its own.

@@ -8,7 +8,7 @@ export interface VaultSlot {
     | 'secret'
     /** `fetch` and `push`: a GitCredential as JSON. */
     | 'credential'
-    /** `in`: signs what is delivered to us. */
+    /** `in`: signs what is delivered to us. `gate`: shows a repository's hook that it is the gate that pushes. */
     | 'hook'
     /** By the webhook's name: signs what we deliver. */
     | 'webhook';

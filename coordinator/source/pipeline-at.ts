@@ -1,8 +1,10 @@
 import { rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { CheckoutError, checkoutError, looksDamaged } from '../../shared/git/checkout-failure.js';
+import type { GitCredential } from '../../shared/git/credential.js';
 import { makeEmptyRepository } from '../../shared/git/empty-repository.js';
-import { isolatedEnvironment, type Transport } from '../../shared/git/git-environment.js';
+import { withGitAccess } from '../../shared/git/git-access.js';
+import { isolatedEnvironment } from '../../shared/git/git-environment.js';
 import { GitError, gitText, runGit, type GitCommand } from '../../shared/git/git-program.js';
 import { checkRepositoryAllowed, projectOf, type RepositoryUrl } from '../../shared/git/repository-url.js';
 import { fileUrl, uploadPack } from '../../shared/git/upload-pack.js';
@@ -19,6 +21,8 @@ export interface PipelineRequest {
   readonly roots: readonly string[];
   /** Where this coordinator keeps what it fetched; may be deleted at any time. */
   readonly cacheDirectory: string;
+  /** Absent: what the repository gives to everybody. */
+  readonly credential?: GitCredential;
   /** Default `.gantry.yml`. */
   readonly file?: string;
   readonly signal: AbortSignal;
@@ -59,28 +63,37 @@ export async function readPipelineAt(request: PipelineRequest): Promise<Pipeline
   const context = { place, repository: request.url, revision: request.commitish };
   try {
     const repository = await checkRepositoryAllowed(request.url, request.roots);
-    const revision = await resolve(repository, request);
-    const cache = path.join(request.cacheDirectory, `${projectOf(repository.name).id}.git`);
-    const turns = turnsOf.get(cache) ?? new Turns();
-    turnsOf.set(cache, turns);
-    return await turns.write(async () => {
-      try {
-        return await readFrom(cache, repository, revision, request);
-      } catch (error) {
-        request.signal.throwIfAborted();
-        if (!looksDamaged(error)) throw error;
-        await rm(cache, { recursive: true, force: true });
-        return readFrom(cache, repository, revision, request);
-      }
-    }, request.signal);
+    return await withGitAccess({ repository, credential: request.credential }, (environment) =>
+      readRemote(repository, { ...request, environment }),
+    );
   } catch (error) {
     request.signal.throwIfAborted();
     throw checkoutError(error, context);
   }
 }
 
+/** With the environment of commands that talk to the remote. */
+type RemoteRequest = PipelineRequest & { readonly environment: Readonly<Record<string, string>> };
+
+async function readRemote(repository: RepositoryUrl, request: RemoteRequest): Promise<PipelineAt> {
+  const revision = await resolve(repository, request);
+  const cache = path.join(request.cacheDirectory, `${projectOf(repository.name).id}.git`);
+  const turns = turnsOf.get(cache) ?? new Turns();
+  turnsOf.set(cache, turns);
+  return await turns.write(async () => {
+    try {
+      return await readFrom(cache, repository, revision, request);
+    } catch (error) {
+      request.signal.throwIfAborted();
+      if (!looksDamaged(error)) throw error;
+      await rm(cache, { recursive: true, force: true });
+      return readFrom(cache, repository, revision, request);
+    }
+  }, request.signal);
+}
+
 /** What branch, tag or commit is meant, as the remote says now. */
-async function resolve(repository: RepositoryUrl, request: PipelineRequest): Promise<Revision> {
+async function resolve(repository: RepositoryUrl, request: RemoteRequest): Promise<Revision> {
   const { stdout } = await runGit({
     args: [
       'ls-remote',
@@ -89,7 +102,7 @@ async function resolve(repository: RepositoryUrl, request: PipelineRequest): Pro
       '--end-of-options',
       remoteOf(repository),
     ],
-    environment: isolatedEnvironment({ transport: repository.transport }),
+    environment: request.environment,
     signal: request.signal,
     maxStdoutBytes: 128 * 1024 * 1024,
     idleMs,
@@ -109,17 +122,17 @@ async function readFrom(
   cache: string,
   repository: RepositoryUrl,
   revision: Revision,
-  request: PipelineRequest,
+  request: RemoteRequest,
 ): Promise<PipelineAt> {
   await prepare(cache, repository, revision.commit.length, request);
-  await fetch(cache, repository, revision, request);
-  const commit = await peel(cache, revision.commit, repository, request);
+  await fetch(cache, revision, request);
+  const commit = await peel(cache, revision.commit, request);
   const described = await gitText({
-    ...git(cache, 'none', request),
+    ...git(cache, 'here', request),
     args: ['log', '-1', '--encoding=UTF-8', '--format=%s%x00%an <%ae>', '--end-of-options', commit],
   });
   const [title = '', author = ''] = described.split('\0');
-  const text = await readText(cache, commit, repository, request);
+  const text = await readText(cache, commit, request);
   const { ref } = revision;
   return {
     url: repository.url,
@@ -138,7 +151,7 @@ async function prepare(
   cache: string,
   repository: RepositoryUrl,
   commitLength: number,
-  request: PipelineRequest,
+  request: RemoteRequest,
 ): Promise<void> {
   if ((await cacheKib(cache, request)) > maxCacheKib) await rm(cache, { recursive: true, force: true });
   const there = await stat(path.join(cache, 'HEAD')).then(
@@ -150,21 +163,16 @@ async function prepare(
     await makeEmptyRepository(cache, { bare: true, commitLength, origin: remoteOf(repository) });
   }
   const set = (key: string, value: string): Promise<unknown> =>
-    runGit({ ...git(cache, 'none', request), args: ['config', key, value] });
+    runGit({ ...git(cache, 'here', request), args: ['config', key, value] });
   await set('remote.origin.url', remoteOf(repository));
   // For what is fetched later, when git finds that a file's content is missing.
   if (repository.transport === 'file') await set('remote.origin.uploadpack', uploadPack());
 }
 
-async function fetch(
-  cache: string,
-  repository: RepositoryUrl,
-  revision: Revision,
-  request: PipelineRequest,
-): Promise<void> {
+async function fetch(cache: string, revision: Revision, request: RemoteRequest): Promise<void> {
   const fetched = (refspec: string, ...how: string[]): Promise<unknown> =>
     runGit({
-      ...git(cache, repository.transport, request),
+      ...git(cache, 'remote', request),
       idleMs,
       args: [
         'fetch',
@@ -189,7 +197,7 @@ async function fetch(
       throw error; // the first answer says more
     });
     const found = await gitText({
-      ...git(cache, 'none', request),
+      ...git(cache, 'here', request),
       args: ['rev-parse', '--quiet', '--verify', `${revision.commit}^{commit}`],
     }).catch(() => undefined); // not on a branch either
     if (found === undefined) throw error;
@@ -197,14 +205,9 @@ async function fetch(
 }
 
 /** A tag's own name was given where its commit is wanted. */
-async function peel(
-  cache: string,
-  object: CommitId,
-  repository: RepositoryUrl,
-  request: PipelineRequest,
-): Promise<CommitId> {
+async function peel(cache: string, object: CommitId, request: RemoteRequest): Promise<CommitId> {
   const text = await gitText({
-    ...git(cache, repository.transport, request),
+    ...git(cache, 'remote', request),
     args: ['rev-parse', '--verify', `${object}^{commit}`],
   });
   const commit = parseCommitId(text);
@@ -215,11 +218,10 @@ async function peel(
 async function readText(
   cache: string,
   commit: CommitId,
-  repository: RepositoryUrl,
-  request: PipelineRequest,
+  request: RemoteRequest,
 ): Promise<string | undefined> {
   const file = request.file ?? '.gantry.yml';
-  const command = git(cache, repository.transport, request);
+  const command = git(cache, 'remote', request);
   const listed = await gitText({ ...command, args: ['ls-tree', '-z', commit, '--', file] });
   const [mode, type, object] = listed.split(/[ \t]/);
   if (object === undefined || listed === '') return undefined;
@@ -238,16 +240,18 @@ async function readText(
 const wrongFile = (message: string): CheckoutError =>
   new CheckoutError({ kind: 'checkout-failed', transient: false, message });
 
-async function cacheKib(cache: string, request: PipelineRequest): Promise<number> {
-  const counts = await gitText({ ...git(cache, 'none', request), args: ['count-objects', '-v'] }).catch(
+async function cacheKib(cache: string, request: RemoteRequest): Promise<number> {
+  const counts = await gitText({ ...git(cache, 'here', request), args: ['count-objects', '-v'] }).catch(
     () => '', // not there yet, or of no use: it is made below
   );
   return [...counts.matchAll(/^size(?:-pack)?: (\d+)$/gm)].reduce((sum, [, kib]) => sum + Number(kib), 0);
 }
 
-function git(cache: string, transport: Transport, request: PipelineRequest): Omit<GitCommand, 'args'> {
+/** `remote`: git may fetch what it finds missing. */
+function git(cache: string, reach: 'here' | 'remote', request: RemoteRequest): Omit<GitCommand, 'args'> {
+  const environment = reach === 'here' ? isolatedEnvironment() : request.environment;
   return {
-    environment: { ...isolatedEnvironment({ transport }), GIT_DIR: cache },
+    environment: { ...environment, GIT_DIR: cache },
     signal: request.signal,
   };
 }

@@ -1,4 +1,5 @@
 import type { Failure } from '../model/failure.js';
+import { GitAccessError } from './git-access.js';
 import { GitError } from './git-program.js';
 import { RepositoryUrlError, withoutCredentials } from './repository-url.js';
 
@@ -49,14 +50,14 @@ const rules: readonly Rule[] = [
     pattern: /Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED/i,
     transient: false,
     message: (c) =>
-      `the ssh key of the host of ${c.repository} is not the one that ${c.place} knows: check it, then correct known_hosts of the user that runs ${c.place}`,
+      `the ssh key of the host of ${c.repository} is not the one that is known: check it, then correct the project's known hosts (gantry projects set), or without a key of the project those of the user that runs ${c.place}`,
   },
   {
     pattern:
       /could not read (?:Username|Password)|Authentication failed|terminal prompts disabled|unable to read askpass|Permission denied \(|error: 40[13]\b|HTTP 40[13]\b|Access denied/i,
     transient: false,
     message: (c) =>
-      `${c.repository} demands credentials that ${c.place} does not have (or refused those it has): give the user that runs ${c.place} an ssh key with access, or use a URL that needs none`,
+      `${c.repository} demands credentials that ${c.place} does not have (or refused those it has): give the project a token or an ssh key with access (gantry projects set)`,
   },
   {
     pattern:
@@ -96,7 +97,8 @@ const rules: readonly Rule[] = [
 export function checkoutError(error: unknown, context: CheckoutContext): CheckoutError {
   if (error instanceof CheckoutError) return error;
   const shownContext = { ...context, repository: withoutCredentials(context.repository) };
-  if (error instanceof RepositoryUrlError) return failed(`${context.place}: ${error.message}`, false, error);
+  if (error instanceof RepositoryUrlError || error instanceof GitAccessError)
+    return failed(`${context.place}: ${error.message}`, false, error);
   if (!(error instanceof GitError)) {
     const message = error instanceof Error ? error.message : String(error);
     if (/ENOSPC|EDQUOT/.test(message)) return diskFull(context, message, error);

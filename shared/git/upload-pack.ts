@@ -18,6 +18,12 @@ export function uploadPack(mode: 'thorough' | 'quick' = 'thorough'): string {
   return `git ${settings.map((setting) => `-c '${setting}'`).join(' ')} upload-pack`;
 }
 
+/**
+ * The receiving side of a push to a repository on this machine, as `--receive-pack` wants it. Its own configuration and
+ * hooks count, as they do for everybody who pushes to it.
+ */
+export const receivePack = (): string => "git -c 'safe.directory=*' receive-pack";
+
 /** A directory as the file transport wants it; git decodes percent escapes in it. */
 export const fileUrl = (directory: string): string =>
   `file://${directory.split('/').map(encodeURIComponent).join('/')}`;

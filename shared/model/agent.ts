@@ -14,6 +14,11 @@ export interface NeededArtifacts {
 /** Attempt, token and all that the agent needs to run it. No secret and no presigned URL is in it. */
 export interface Assignment extends AttemptRef {
   readonly token: Token;
+  /**
+   * Proves that this agent was leased this attempt under this token; named with it in each heartbeat. Absent from one that
+   * an older coordinator gave out.
+   */
+  readonly proof?: string;
   readonly stageCount: number;
   readonly plan: PlannedStage;
   readonly facts: RunFacts;
@@ -32,6 +37,8 @@ export type AssignAnswer =
 /** What an agent holds: leased to it, and not yet acknowledged as ended. */
 export interface HeldAttempt extends AttemptRef {
   readonly token: Token;
+  /** As the assignment had it. Only where the journal knows nothing of the token is it looked at. */
+  readonly proof?: string;
 }
 
 /** Published every 2 s, numbered from 1 per instance. */

@@ -8,7 +8,8 @@
 import type { Failure } from './failure.js';
 import type { AgentId, InstanceId, RunId, Sha256, Token } from './ids.js';
 import type { Condition, RunFacts, Trust } from './pipeline.js';
-import type { Failing, MoveSource, NewsKind, Project, ReportedMove } from './project.js';
+import type { GateEvent } from './gate.js';
+import type { Failing, MoveSource, NewsKind, Project, RecordedMove } from './project.js';
 import type { ProjectId } from './ids.js';
 
 /** What scheduling needs of a stage; the rest is in the plan. */
@@ -141,6 +142,8 @@ export type Event =
       readonly token: Token;
       readonly failure: Failure;
     }
+  /** All needs have ended, and the stage's condition holds: it waits for an agent from now on. */
+  | { readonly kind: 'ConditionHeld'; readonly run: RunId; readonly stage: number }
   | {
       readonly kind: 'StageEnded';
       readonly run: RunId;
@@ -188,8 +191,8 @@ export type Event =
       readonly kind: 'RefsMoved';
       readonly project: ProjectId;
       readonly source: MoveSource;
-      /** `asks`: a run is wanted; its id is pending until `RunAccepted` or `TriggerSettled`. */
-      readonly moves: readonly (ReportedMove & { readonly asks: boolean })[];
+      /** The run of one that asks is pending until `RunAccepted` or `TriggerSettled`. */
+      readonly moves: readonly RecordedMove[];
       /** The branch that the remote's HEAD names, when it was seen. */
       readonly head?: string;
     }
@@ -200,6 +203,8 @@ export type Event =
       readonly project: ProjectId;
       readonly reason: string;
     }
+  /** What happens at the integration gate: see `gate.ts`. */
+  | GateEvent
   /** Done outside of the state, by a person: users, tokens, secrets, credentials. For the audit only. */
   | {
       readonly kind: 'Audited';

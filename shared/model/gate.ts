@@ -33,6 +33,8 @@ export interface GateSettings {
   readonly hangLimitMs: number;
   /** How often a run that failed by our fault is repeated before the gate pauses. */
   readonly retries: number;
+  /** Whether runs of the gate get the secrets that their stages name, though what they run has not landed. */
+  readonly seesSecrets: boolean;
   /** Branches that are watched for pushes past the gate from the start; others are from their first entry on. */
   readonly targets: readonly string[];
 }
@@ -43,6 +45,7 @@ export const defaultGateSettings: GateSettings = {
   depth: 1,
   hangLimitMs: 2 * 60 * 60 * 1000,
   retries: 2,
+  seesSecrets: false,
   targets: [],
 };
 

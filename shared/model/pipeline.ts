@@ -17,8 +17,8 @@ export type Condition =
       readonly kind: 'after-needs';
       /** CEL, as written. */
       readonly text: string;
-      /** What `changed(…)` gave, by its arguments as JSON. */
-      readonly changed: Readonly<Record<string, boolean>>;
+      /** What was answered when the run was planned, by its text: `changed(["src/**"])`, `branch.matches("^v")`. */
+      readonly answers: Readonly<Record<string, boolean>>;
     };
 
 /** Whom a pipeline wants to be told, beside those who caused a run. */
@@ -122,7 +122,10 @@ export interface RunFacts {
   readonly project: ProjectId;
   /** Normalized URL of `origin`, else the directory: what people recognise. */
   readonly projectName: string;
+  /** Where the code comes from. */
   readonly branch?: string;
+  /** Of a change or a gate run: the branch it is for. */
+  readonly target?: string;
   readonly tag?: string;
   readonly commit: CommitId;
   /** Of a push: where the ref was before. Absent when it was new. */

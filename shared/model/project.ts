@@ -1,4 +1,5 @@
 /** A project: one repository that Gantry builds, with its settings and what is known of its refs. */
+import type { GateSettings } from './gate.js';
 import type { CommitId, ProjectId, RunId } from './ids.js';
 
 export interface ProjectSettings {
@@ -12,6 +13,8 @@ export interface ProjectSettings {
   readonly mailDomains: readonly string[];
   /** Whom the project's pipelines may notify by name; the secret of each is in the vault. */
   readonly webhooks: readonly ProjectWebhook[];
+  /** What it says of its integration gate, `defaultGateSettings` the rest; absent: it has none. */
+  readonly gate?: Partial<GateSettings>;
 }
 
 export interface ProjectWebhook {
@@ -51,11 +54,25 @@ export interface ReportedMove extends RefMove {
   readonly run: RunId;
 }
 
+/** A move as the journal has it. */
+export interface RecordedMove extends ReportedMove {
+  /** A run is wanted of it. */
+  readonly asks: boolean;
+  /**
+   * `tip`: the ref is where the move ended. `guess`: the same, but it did not begin where the ref was known to be, so that
+   * what came in between is still to be told, or this came late; a poll will say. `late`: the ref has moved on since.
+   */
+  readonly place: 'tip' | 'guess' | 'late';
+}
+
 /** Who saw the moves. */
 export type MoveSource =
-  | { readonly kind: 'poll' }
+  /** `partial`: more of what the same poll saw follows. */
+  | { readonly kind: 'poll'; readonly partial?: true }
   /** `delivery`: the sender's id of this message. `pusher`: whom the sender names, not verified beyond its signature. */
-  | { readonly kind: 'webhook'; readonly delivery: string; readonly pusher?: string };
+  | { readonly kind: 'webhook'; readonly delivery: string; readonly pusher?: string }
+  /** The gate pushed it itself. `pusher`: who had it landed. */
+  | { readonly kind: 'gate'; readonly pusher: string };
 
 /** How the end of a branch's run relates to those before it. */
 export type NewsKind = 'failed' | 'still-failing' | 'fixed';

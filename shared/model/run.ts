@@ -61,6 +61,8 @@ export interface StageView {
   /** What it waits for, one sentence each; empty when it does not wait. */
   readonly waitingFor: readonly string[];
   readonly failure: Failure | null;
+  /** Of a skipped stage: because of which need, or that its condition does not hold, in a sentence. */
+  readonly whySkipped: string | null;
   readonly attempts: readonly AttemptView[];
   /** Of the latest attempt. */
   readonly steps: readonly StepView[];

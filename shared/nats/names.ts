@@ -20,6 +20,10 @@ export interface NatsNames {
   runsSubject(project: ProjectId, run: RunId): string;
   /** Object store of compiled plans. */
   readonly plansBucket: string;
+  /** Key-value bucket of sealed secrets and credentials. */
+  readonly secretsBucket: string;
+  /** Key-value bucket of users and hashes of their tokens. */
+  readonly accessBucket: string;
   agentSubject(agent: AgentId, verb: AgentVerb): string;
   readonly heartbeatSubjects: string;
   heartbeatSubject(agent: AgentId): string;
@@ -47,6 +51,8 @@ export function natsNames(prefix: string): NatsNames {
     runsSubjects: `${prefix}.runs.>`,
     runsSubject: (project, run) => `${prefix}.runs.${project}.${run}`,
     plansBucket: `${prefix}-plans`,
+    secretsBucket: `${prefix}-secrets`,
+    accessBucket: `${prefix}-access`,
     agentSubject: (agent, verb) => `${prefix}.agent.${agent}.${verb}`,
     heartbeatSubjects: `${prefix}.heartbeat.*`,
     heartbeatSubject: (agent) => `${prefix}.heartbeat.${agent}`,

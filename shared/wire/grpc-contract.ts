@@ -9,6 +9,7 @@ import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
 import type { ProtoGrpcType as LinkType } from './gen/agent_link.js';
 import type { ProtoGrpcType as AccessType } from './gen/access.js';
 import type { ProtoGrpcType as FleetType } from './gen/fleet.js';
+import type { ProtoGrpcType as GateType } from './gen/gate.js';
 import type { ProtoGrpcType as ProjectsType } from './gen/projects.js';
 import type { ProtoGrpcType as RunsType } from './gen/runs.js';
 
@@ -16,6 +17,7 @@ type V1<T extends { gantry: { v1: unknown } }> = T['gantry']['v1'];
 export interface Contract {
   readonly Runs: V1<RunsType>['Runs'];
   readonly Projects: V1<ProjectsType>['Projects'];
+  readonly Gate: V1<GateType>['Gate'];
   readonly Access: V1<AccessType>['Access'];
   readonly Fleet: V1<FleetType>['Fleet'];
   readonly AgentLink: V1<LinkType>['AgentLink'];
@@ -37,19 +39,20 @@ let loaded: Contract | undefined;
 export function loadContract(): Contract {
   if (loaded !== undefined) return loaded;
   const packageDefinition = loadSync(
-    ['runs', 'projects', 'access', 'fleet', 'agent_link'].map((name) => `gantry/v1/${name}.proto`),
+    ['runs', 'projects', 'gate', 'access', 'fleet', 'agent_link'].map((name) => `gantry/v1/${name}.proto`),
     { includeDirs: [protoDirectory()], longs: Number, enums: String, bytes: Buffer, oneofs: true },
   );
   // The generated types describe parts of one package; the loader itself knows no types.
   const { v1 } = (
     loadPackageDefinition(packageDefinition) as unknown as RunsType &
       ProjectsType &
+      GateType &
       AccessType &
       FleetType &
       LinkType
   ).gantry;
-  const { Runs, Projects, Access, Fleet, AgentLink } = v1;
-  loaded = { Runs, Projects, Access, Fleet, AgentLink, packageDefinition };
+  const { Runs, Projects, Gate, Access, Fleet, AgentLink } = v1;
+  loaded = { Runs, Projects, Gate, Access, Fleet, AgentLink, packageDefinition };
   return loaded;
 }
 

@@ -85,6 +85,7 @@ export const stageToWire = (stage: StageView): StageMessage => ({
   attempts: stage.attempts.map(attemptToWire),
   steps: stage.steps.map(stepToWire),
   ...(stage.failure === null ? {} : { failure: failureToWire(stage.failure) }),
+  ...(stage.whySkipped === null ? {} : { whySkipped: stage.whySkipped }),
 });
 
 export const stageFromWire = (stage: StageView__Output): StageView => ({
@@ -97,6 +98,7 @@ export const stageFromWire = (stage: StageView__Output): StageView => ({
   needs: stage.needs ?? [],
   waitingFor: stage.waitingFor ?? [],
   failure: stage.failure == null ? null : failureFromWire(stage.failure),
+  whySkipped: orNull(stage.whySkipped),
   attempts: (stage.attempts ?? []).map(attemptFromWire),
   steps: (stage.steps ?? []).map(stepFromWire),
 });

@@ -6,15 +6,17 @@ import { join } from 'node:path';
 import { Client, credentials } from '@grpc/grpc-js';
 import { connect as connectNats, credsAuthenticator, type NatsConnection, type Subscription } from 'nats';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { issueToken } from '../../coordinator/access/tokens.js';
+import { isLeaseProof, issueToken } from '../../coordinator/access/tokens.js';
+import { parseAgentId, type AttemptRef, type Token } from '../../shared/model/ids.js';
 import { createNkey, nkeyFromSeed } from '../../shared/nats/nkey.js';
 import { eventually } from '../support/eventually.js';
-import { GrpcProbe, status, statusName, type Told } from '../support/grpc-probe.js';
+import { GrpcProbe, status, statusName } from '../support/grpc-probe.js';
 import { agentMain, cleanEnv, makeTree, startUp, type Up } from '../support/installation.js';
 
 /**
- * Who may do what: people by user tokens, agents by their own keys and NATS users, nobody without. The attackers here
- * hold what an attacker could hold: no credentials, a join token, an agent's whole data directory, numbers seen somewhere.
+ * What agents may do, by their own keys and NATS users, and nobody without; `access-table.test.ts` has each method of the
+ * API. The attackers here hold what an attacker could hold: no credentials, a join token, an agent's whole data directory,
+ * numbers seen somewhere.
  */
 interface AgentFile {
   readonly agent: string;
@@ -31,6 +33,11 @@ interface Shown {
   readonly run: string;
   readonly status: string;
   readonly stages: readonly { readonly status: string; readonly attempts: readonly Attempt[] }[];
+}
+
+interface Proven {
+  readonly token: Token;
+  readonly proof: string;
 }
 
 let up: Up;
@@ -127,79 +134,6 @@ afterAll(async () => {
   probe.close();
   await up.stop();
   await rm(home, { recursive: true, force: true });
-});
-
-/** out: not known (UNAUTHENTICATED) · no: known and not allowed (PERMISSION_DENIED) · yes: anything else */
-const table = `
-                        none  garbage  expired  forged  wrong-key  join  agent  user
-Runs.PrepareSource      out   out      out      out     out        no    no     yes
-Runs.Submit             out   out      out      out     out        no    no     yes
-Runs.Show               out   out      out      out     out        no    no     yes
-Runs.List               out   out      out      out     out        no    no     yes
-Runs.Watch              out   out      out      out     out        no    no     yes
-Runs.Logs               out   out      out      out     out        no    no     yes
-Runs.Why                out   out      out      out     out        no    no     yes
-Runs.Cancel             out   out      out      out     out        no    no     yes
-Runs.Retry              out   out      out      out     out        no    no     yes
-Runs.Artifacts          out   out      out      out     out        no    no     yes
-Runs.ListAgents         out   out      out      out     out        no    no     yes
-Runs.DrainAgent         out   out      out      out     out        no    no     yes
-Runs.CreateJoinToken    out   out      out      out     out        no    no     yes
-Runs.Diagnose           out   out      out      out     out        no    no     yes
-Fleet.Register          out   out      out      out     out        yes   yes    no
-Fleet.Renew             out   out      out      out     out        no    yes    no
-Fleet.Presign           out   out      out      out     out        no    yes    no
-Fleet.FinishUpload      out   out      out      out     out        no    yes    no
-AgentLink.Open          out   out      out      out     out        no    yes    no
-`;
-const [callers = [], ...rows] = table
-  .trim()
-  .split('\n')
-  .map((line) => line.trim().split(/\s+/));
-
-const verdict = ({ code }: Told): string =>
-  code === status.UNAUTHENTICATED ? 'out' : code === status.PERMISSION_DENIED ? 'no' : 'yes';
-
-describe('every call of the API', () => {
-  let known: Imposter;
-  let bearers: Readonly<Record<string, string | undefined>>;
-
-  beforeAll(async () => {
-    known = await registered();
-    bearers = {
-      none: undefined,
-      garbage: 'gantry_user_bm90aGluZw.bm90aGluZw',
-      expired: issueToken(tokenKey, { kind: 'user', name: 'somebody', expires: inSeconds(-1) }),
-      forged: issueToken(randomBytes(32), { kind: 'user', name: 'somebody' }),
-      'wrong-key': `gantry_agent_${known.agent}.${randomBytes(32).toString('base64url')}`,
-      join: joinToken(),
-      agent: known.bearer,
-      user: userToken,
-    };
-  });
-
-  it('stands in the table', () => {
-    expect(rows.map(([method]) => method).sort()).toEqual([...probe.methods()].sort());
-  });
-
-  it.each(rows.map(([method = '', ...cells]) => ({ method, cells })))(
-    '$method is open to those whom the table names',
-    async ({ method, cells }) => {
-      const requests: Readonly<Record<string, object>> = {
-        'Fleet.Register': registration(known),
-        'Fleet.Renew': { natsUser: userKey },
-        'AgentLink.Open': { hello: { agent: known.agent, instance: known.instance } },
-      };
-      const seen: string[] = [];
-      const words: string[] = [];
-      for (const caller of callers) {
-        const told = await probe.call(method, requests[method] ?? {}, bearers[caller]);
-        seen.push(verdict(told));
-        words.push(`${caller}: ${statusName(told.code)} ${told.details}`);
-      }
-      expect(seen, words.join('\n')).toEqual(cells);
-    },
-  );
 });
 
 describe('joining', () => {
@@ -367,9 +301,12 @@ describe('NATS', () => {
     '$JS.API.CONSUMER.CREATE.JOURNAL',
     '$JS.API.STREAM.MSG.GET.OBJ_gantry-plans',
     '$JS.API.STREAM.MSG.GET.KV_gantry-secrets',
+    '$JS.API.STREAM.MSG.GET.KV_gantry-access',
+    '$JS.API.DIRECT.GET.KV_gantry-access.$KV.gantry-access.user.x',
     '$JS.API.STREAM.DELETE.OBJ_gantry-plans',
     '$O.gantry-plans.M.x',
     '$KV.gantry-secrets.x',
+    '$KV.gantry-access.user.x',
     '$SYS.REQ.SERVER.PING',
   ];
   const unheard = (other: string): readonly string[] => [
@@ -382,6 +319,7 @@ describe('NATS', () => {
     `gantry.agent.${other}.assign`,
     '$O.gantry-plans.>',
     '$KV.gantry-secrets.>',
+    '$KV.gantry-access.>',
     '$JS.API.>',
     '_INBOX.>',
     '$SYS.>',
@@ -392,6 +330,12 @@ describe('NATS', () => {
     const nc = await connectNats({ servers: up.nats, authenticator: credsAuthenticator(creds) });
     open.push(nc);
     return nc;
+  }
+
+  async function nextHeartbeat(nc: NatsConnection, agent: string): Promise<string> {
+    const beats = nc.subscribe(`gantry.heartbeat.${agent}`, { max: 1 });
+    for await (const beat of beats) return beat.string();
+    throw new Error('the connection ended before a heartbeat came');
   }
 
   async function streams(nc: NatsConnection): Promise<Readonly<Record<string, number>>> {
@@ -424,8 +368,23 @@ describe('NATS', () => {
     ).rejects.toMatchObject({ code: 'AUTHORIZATION_VIOLATION' });
   });
 
+  it('carries the proof of a lease to the agent and back', async () => {
+    const nc = await asCoordinator();
+    const held = await heldRun();
+    const { agent } = await agentFile();
+    const beat = await eventually('a heartbeat names the attempt', async () => {
+      const text = await nextHeartbeat(nc, agent);
+      return text.includes(held.run) ? (JSON.parse(text) as { held: (AttemptRef & Proven)[] }) : undefined;
+    });
+    const { token, proof, ...ref } = beat.held.find(({ run }) => run === held.run)!;
+    expect(isLeaseProof(tokenKey, { agent: parseAgentId(agent)!, ref, token }, proof)).toBe(true);
+    await held.release();
+    expect((await up.gantry(['wait', held.run])).code).toBe(0);
+  });
+
   it('lets an agent speak and hear on its own subjects only', async () => {
     const watcher = await asCoordinator();
+    const coordinatorPid = (await up.daemons()).find(({ name }) => name === 'coordinator')?.pid;
     const before = await streams(watcher);
     expect(Object.keys(before)).toEqual(
       expect.arrayContaining(['JOURNAL', 'LOGS', 'RUNS', 'OBJ_gantry-plans']),
@@ -479,6 +438,17 @@ describe('NATS', () => {
         refused.some((one) => one.startsWith(`subscription ${subject}`)),
       );
     }
+    // A lease that nobody gave out is believed to nobody: the coordinator would stop to lead if it were.
+    const { instance } = JSON.parse(await nextHeartbeat(watcher, agent)) as { instance: string };
+    const held = [{ run: 'a'.repeat(16), stage: 1, attempt: 1, token: 1_000_000_000, proof: 'x'.repeat(43) }];
+    const lie = { slots: 2, linked: true, away: false, load: 0, mirrors: [], held, version: '1' };
+    nc.publish(`gantry.heartbeat.${agent}`, JSON.stringify({ agent, instance, number: 1_000_000, ...lie }));
+    await nc.flush();
+    await eventually('the coordinator says what it thinks of it', async () =>
+      (await up.logOf('coordinator')).includes('was never leased'),
+    );
+    expect((await up.daemons()).find(({ name }) => name === 'coordinator')?.pid).toBe(coordinatorPid);
+
     // What it may send makes nobody answer to a subject of its choice.
     const beat = JSON.stringify({ agent, note: marker });
     for (const reply of ['gantry.journal', '$JS.API.STREAM.DELETE.OBJ_gantry-plans'])
@@ -607,6 +577,7 @@ describe('what tools of the field ask', () => {
     });
     stream.end();
     asking.close();
-    for (const service of ['Runs', 'Fleet', 'AgentLink']) expect(named).toContain(`gantry.v1.${service}`);
+    for (const service of ['Runs', 'Projects', 'Access', 'Fleet', 'AgentLink'])
+      expect(named).toContain(`gantry.v1.${service}`);
   });
 });

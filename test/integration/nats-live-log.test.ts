@@ -149,6 +149,72 @@ test('a reader that stands still while 20 MB are written gets them all, and the 
   expect(digest(Buffer.concat(parts))).toBe(digest(text));
 });
 
+/** Reads on until `bytes` of step 1 are there, one chunk at a time. */
+function follower(log: NatsLiveLog): {
+  readonly until: (bytes: number) => Promise<Buffer>;
+  readonly end: () => void;
+} {
+  const over = new AbortController();
+  const chunks = log.read(ref, { follow: true, signal: over.signal })[Symbol.asyncIterator]();
+  const cursor = new StepCursor();
+  const parts: Buffer[] = [];
+  return {
+    until: async (bytes) => {
+      while (cursor.offset < bytes) {
+        const next = await chunks.next();
+        if (next.done === true) throw new Error('the log ended');
+        const fresh = cursor.next(next.value);
+        if (fresh !== undefined && fresh !== 'gap') parts.push(Buffer.from(fresh));
+      }
+      return Buffer.concat(parts);
+    },
+    end: () => over.abort(),
+  };
+}
+
+test('what is stored here reaches its followers without being read back', async () => {
+  const manager = await link.nc.jetstreamManager();
+  const consumers = async (): Promise<number> =>
+    (await manager.streams.info(names.logsStream)).state.consumer_count;
+  const { until, end } = follower(live);
+  const text = (n: number): string => `piece ${String(n).padStart(3)}\n`;
+  const piece = (n: number): Promise<void> =>
+    live.append({ ...ref, step: 1, offset: n * 10, bytes: Buffer.from(text(n)), at: n });
+  const first = until(10);
+  await eventually('it follows', async () => (await consumers()) === 1);
+  await piece(0);
+  await first;
+  const second = until(20);
+  await piece(1);
+  await second;
+  const rest = until(1000);
+  await eventually('it needs NATS no more', async () => (await consumers()) === 0);
+  for (let n = 2; n < 100; n++) await piece(n);
+  expect(await consumers()).toBe(0);
+  expect((await rest).toString()).toBe(Array.from({ length: 100 }, (_none, n) => text(n)).join(''));
+  end();
+});
+
+test('an attempt that goes to another coordinator and back is followed from the first without a gap', async () => {
+  const elsewhere = natsLiveLog({ link, names, mayPurge: true });
+  try {
+    const text = lines(0, 3_000);
+    const { until, end } = follower(live);
+    const bytes = 1000;
+    for (let offset = 0; offset < text.length; offset += bytes) {
+      const turn = Math.floor(offset / bytes / 5) % 2 === 0 ? live : elsewhere;
+      const piece = text.subarray(offset, offset + bytes);
+      await turn.append({ ...ref, step: 1, offset, bytes: piece, at: 1 });
+      // Not after each one, so that some of the others' come when this one has gone on.
+      if (turn === live && offset % 3 === 0) await until(offset + piece.length);
+    }
+    expect(digest(await until(text.length))).toBe(digest(text));
+    end();
+  } finally {
+    elsewhere.close();
+  }
+});
+
 test('a reader ends at once when it is aborted', async () => {
   const over = new AbortController();
   const seen: number[] = [];

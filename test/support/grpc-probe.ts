@@ -40,14 +40,15 @@ export class GrpcProbe {
   readonly #methods: ReadonlyMap<string, Method>;
 
   constructor(address: string) {
-    const { Runs, Fleet, AgentLink } = loadContract();
+    const { Runs, Projects, Access, Fleet, AgentLink } = loadContract();
     this.#client = new Client(address, credentials.createInsecure(), channelOptions);
     this.#methods = new Map(
-      Object.entries({ Runs, Fleet, AgentLink }).flatMap(([service, { service: definition }]) =>
-        Object.entries(definition).map(([name, method]): [string, Method] => [
-          `${service}.${name}`,
-          method as Method, // The generated types name each message; here any object may be sent.
-        ]),
+      Object.entries({ Runs, Projects, Access, Fleet, AgentLink }).flatMap(
+        ([service, { service: definition }]) =>
+          Object.entries(definition).map(([name, method]): [string, Method] => [
+            `${service}.${name}`,
+            method as Method, // The generated types name each message; here any object may be sent.
+          ]),
       ),
     );
   }
@@ -104,6 +105,30 @@ export class GrpcProbe {
       });
       stream.once('end', () => resolve(ok));
     });
+  }
+
+  /** Reads a server stream until it ends, by itself or not. */
+  untilEnd(
+    name: string,
+    request: object,
+    bearer: string,
+  ): { messages(): number; readonly end: Promise<Told> } {
+    const { path, requestSerialize, responseDeserialize } = this.#method(name);
+    const metadata = bearerMetadata(bearer);
+    const stream = this.#client.makeServerStreamRequest(
+      path,
+      requestSerialize,
+      responseDeserialize,
+      request,
+      metadata,
+    );
+    let messages = 0;
+    stream.on('data', () => (messages += 1));
+    const end = new Promise<Told>((resolve) => {
+      stream.on('error', (error: ServiceError) => resolve(toldOf(error)));
+      stream.on('end', () => resolve(ok));
+    });
+    return { messages: () => messages, end };
   }
 
   /** An agent's link; resolves when it is welcome. */

@@ -222,7 +222,7 @@ export class ScriptedExecutor implements Executor {
         await trace.enter(`resumeStep ${command.number}`);
         const step = box.steps.find((each) => each.command.number === command.number);
         if (step === undefined) return start(machine, box, command, handle);
-        return follow(machine, step, await open(step.path, 'r'));
+        return follow(machine, step, await open(step.path, 'r+'));
       },
       readEnv: () => Promise.resolve({ ...box.env }),
       freeze: async () => {
@@ -247,7 +247,7 @@ async function start(
   const step = new ScriptedStep(command, await open(path, 'w+'), path);
   box.steps.push(step);
   await machine.onStart(step);
-  return follow(machine, step, await open(path, 'r'));
+  return follow(machine, step, await open(path, 'r+'));
 }
 
 function follow(machine: ScriptedMachine, step: ScriptedStep, file: FileHandle): RunningStep {

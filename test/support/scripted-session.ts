@@ -5,7 +5,7 @@ import { attemptKey, type AttemptRef, type Token } from '../../shared/model/ids.
 import { PresignedUrl } from '../../shared/blob/presigned-url.js';
 import { abortError } from '../../shared/async/sleep.js';
 import { deferred, type Deferred } from '../../shared/async/deferred.js';
-import type { Session, SessionHandlers, UploadGrant } from '../../agent/session/session.js';
+import type { AttemptSecrets, Session, SessionHandlers, UploadGrant } from '../../agent/session/session.js';
 import { eventually } from './eventually.js';
 import type { Trace } from './scripted-executor.js';
 
@@ -17,6 +17,8 @@ export class ScriptedCoordinator {
   readonly logs = new Map<string, Buffer[]>();
   readonly sessions: ScriptedSession[] = [];
   linked = true;
+  /** What an attempt may know; a test that has several attempts gives all of them the same. */
+  secrets: AttemptSecrets = { values: new Map() };
   /** While false, what comes is kept but not acknowledged. */
   acknowledging = true;
 
@@ -176,6 +178,17 @@ export class ScriptedSession implements Session {
       (await this.coordinator.storage?.presign(ref, object)) ??
       new PresignedUrl(`http://storage.test/${object.kind}`)
     );
+  }
+
+  async secrets(_ref: AttemptRef, _token: Token, signal: AbortSignal): Promise<AttemptSecrets> {
+    const aborted = new Promise<never>((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(abortError(signal)), { once: true });
+    });
+    aborted.catch(() => undefined); // when it comes later
+    await Promise.race([this.coordinator.trace.enter('secrets'), aborted]);
+    while (!this.linked) await this.drained(signal);
+    signal.throwIfAborted();
+    return this.coordinator.secrets;
   }
 
   upload(ref: AttemptRef, _token: Token, artifact: { number: number; bytes: number }): UploadGrant {

@@ -32,6 +32,11 @@ export function configure(command: Command): void {
       'repositories below this directory may be built by path; repeatable',
       collect,
     )
+    .option(
+      '--smtp <url>',
+      'mail people about their runs by smtp://HOST:PORT (with USER:PASSWORD@ better as GANTRY_SMTP in the environment)',
+    )
+    .option('--mail-from <address>', 'sender of mail (default: gantry@ this machine)')
     .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
     .option('--advertise <name>', 'name or address that others reach this machine by (default: --host)')
     .option('--tls-cert <file>', 'certificate chain for gRPC, NATS and storage')
@@ -95,8 +100,12 @@ async function detached(options: UpOptions, output: Output): Promise<ExitCode> {
   const log = openLog(options.data.logs, 'up');
   const file = logFileOf(options.data.logs, 'up');
   let offset = statSync(file).size;
-  const args = process.argv.slice(1).filter((arg) => arg !== '--detach' && arg !== '--json');
-  const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', log, log] });
+  const args = withoutSmtp(process.argv.slice(1)).filter((arg) => arg !== '--detach' && arg !== '--json');
+  const child = spawn(process.execPath, args, {
+    detached: true,
+    stdio: ['ignore', log, log],
+    env: { ...process.env, ...(options.smtp === undefined ? {} : { GANTRY_SMTP: options.smtp }) },
+  });
   closeSync(log);
   let ended: ExitCode | undefined;
   child.once(
@@ -112,6 +121,10 @@ async function detached(options: UpOptions, output: Output): Promise<ExitCode> {
     return ended;
   });
 }
+
+/** It may hold a password: what goes on in the background gets it by its environment. */
+const withoutSmtp = (args: readonly string[]): readonly string[] =>
+  args.filter((arg, i) => arg !== '--smtp' && !arg.startsWith('--smtp=') && args[i - 1] !== '--smtp');
 
 async function waitUntilReady(
   options: UpOptions,

@@ -1,15 +1,17 @@
 import type { Command } from 'commander';
 import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
-import { compilePipeline } from '../../pipeline/compile.js';
+import { compilePipeline, type CompiledPipeline } from '../../pipeline/compile.js';
 import { renderGraph } from '../../pipeline/draw.js';
 import { pipelineJsonSchema } from '../../pipeline/json-schema.js';
 import { renderDiagnostics } from '../../pipeline/render.js';
+import { describeTriggers } from '../../pipeline/trigger-rules.js';
 import { CliError, messageOf, systemCodeOf } from '../cli-error.js';
 import { examples, exits } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import { count } from '../format.js';
 import { createOutput } from '../output.js';
+import { printable } from '../terminal-text.js';
 
 interface ValidateFlags {
   readonly json?: boolean;
@@ -19,7 +21,7 @@ interface ValidateFlags {
 export function configure(command: Command): void {
   command
     .argument('[file]', 'a pipeline file, a directory that has one, or - for stdin (default: .gantry.yml)')
-    .option('--json', 'for scripts: {"valid":…,"diagnostics":[…],"stages":[…]}')
+    .option('--json', 'for scripts: {"valid":…,"diagnostics":[…],"on":…,"notify":…,"stages":[…]}')
     .option('--schema', 'print the JSON Schema of pipeline files, for editors')
     .description(
       'Check a pipeline file: all that is wrong with it, at once, and the graph of its stages. Needs no coordinator.',
@@ -35,19 +37,43 @@ export function configure(command: Command): void {
       const compiled = compilePipeline(text, { file });
       const diagnostics = compiled.ok ? compiled.warnings : compiled.diagnostics;
       if (output.json) {
-        output.data({ file, valid: compiled.ok, diagnostics, stages: compiled.ok ? compiled.stages : [] });
+        output.data({
+          file,
+          valid: compiled.ok,
+          diagnostics,
+          ...(compiled.ok ? json(compiled) : { stages: [] }),
+        });
       } else {
         if (diagnostics.length > 0)
           output.note(renderDiagnostics(diagnostics, { file, color: output.color }));
         if (compiled.ok) {
           output.line(`${file} is valid: ${count(compiled.stages.length, 'stage')}`);
+          output.line(`started by ${printable(describeTriggers(compiled.on))}`);
           output.line('');
-          output.line(renderGraph(compiled.stages));
+          output.line(renderGraph(compiled.stages, compiled.conditions));
         }
       }
       exits(compiled.ok ? exitCodes.done : exitCodes.usage);
     });
 }
+
+/** `if` is the condition of a stage or step, as written. */
+const json = ({ on, notify, stages, conditions }: CompiledPipeline): object => ({
+  on,
+  notify: notify ?? null,
+  stages: stages.map((stage) => {
+    const mine = conditions.get(stage.number);
+    const own = mine?.stage;
+    return {
+      ...stage,
+      ...(own === undefined ? {} : { if: own.text }),
+      steps: stage.steps.map((step) => {
+        const condition = mine?.steps.get(step.number);
+        return condition === undefined ? step : { ...step, if: condition.text };
+      }),
+    };
+  }),
+});
 
 function readPipelineFile(given: string): { readonly file: string; readonly text: string } {
   if (given === '-') return { file: 'stdin', text: readFileSync(0, 'utf8') };

@@ -1,6 +1,6 @@
 /** What `gantry up` was asked for, completed once: nothing is optional afterwards but what may really be absent. */
 import { resolve } from 'node:path';
-import { isLoopback, parseHostPort } from '../../config.js';
+import { isLoopback, parseHostPort, readMail } from '../../config.js';
 import { CliError } from '../cli-error.js';
 import { exitCodes } from '../exit-codes.js';
 import { dataDir, type DataDir } from './data-dir.js';
@@ -16,6 +16,8 @@ export interface UpFlags {
   readonly ignoreImage?: boolean;
   readonly label?: readonly string[];
   readonly repoRoot?: readonly string[];
+  readonly smtp?: string;
+  readonly mailFrom?: string;
   readonly host?: string;
   readonly advertise?: string;
   readonly grpcPort?: string;
@@ -45,6 +47,9 @@ export interface UpOptions {
   readonly ignoreImage: boolean;
   readonly labels: readonly string[];
   readonly repoRoots: readonly string[];
+  /** May hold a password. Absent: no mail. */
+  readonly smtp?: string;
+  readonly mailFrom?: string;
   readonly host: string;
   /** Host name or address that others reach this machine by. */
   readonly advertise: string;
@@ -112,6 +117,10 @@ export function completeUpOptions(flags: UpFlags, env: Env): UpOptions {
       '--s3-endpoint: give its keys in the environment, GANTRY_S3_ACCESS_KEY and GANTRY_S3_SECRET_KEY',
     );
   }
+  const given = (value: string | undefined): string | undefined => (value === '' ? undefined : value);
+  const smtp = given(flags.smtp ?? env['GANTRY_SMTP']);
+  const mailFrom = given(flags.mailFrom ?? env['GANTRY_MAIL_FROM']);
+  readMail(smtp, mailFrom, problems);
   const agents = number(flags.agents, '--agents', 1, 64);
   const slots = number(flags.slots, '--slots', 2, 256);
   if (slots === 0) problems.push('--slots 0: an agent needs at least one');
@@ -132,6 +141,8 @@ export function completeUpOptions(flags: UpFlags, env: Env): UpOptions {
     ignoreImage: flags.ignoreImage === true,
     labels: flags.label ?? [],
     repoRoots: (flags.repoRoot ?? []).map((root) => resolve(root)),
+    ...(smtp === undefined ? {} : { smtp }),
+    ...(mailFrom === undefined ? {} : { mailFrom }),
     host,
     advertise,
     askedPorts,

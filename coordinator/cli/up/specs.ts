@@ -109,7 +109,15 @@ export function coordinatorSpec(input: SpecInput): DaemonSpec {
   if (options.insecure) args.push('--insecure');
   // What the surroundings say of an existing storage must not get to the embedded one.
   const drop = options.s3 === undefined ? s3Keys : [];
-  return spec(input, { name: 'coordinator', program: install.node, args: [install.main, ...args], drop });
+  return spec(input, {
+    name: 'coordinator',
+    program: install.node,
+    args: [install.main, ...args],
+    drop,
+    // The URL may hold a password, which everybody could read in a process list.
+    env: mailEnvironment(options),
+    extra: Object.values(mailEnvironment(options)).join('\n'),
+  });
 }
 
 export function agentSpec(input: SpecInput, n: number): DaemonSpec {
@@ -142,6 +150,11 @@ export function agentSpec(input: SpecInput, n: number): DaemonSpec {
   });
 }
 
+const mailEnvironment = ({ smtp, mailFrom }: UpOptions): Readonly<Record<string, string>> => ({
+  ...(smtp === undefined ? {} : { GANTRY_SMTP: smtp }),
+  ...(mailFrom === undefined ? {} : { GANTRY_MAIL_FROM: mailFrom }),
+});
+
 const s3Keys = ['GANTRY_S3_ACCESS_KEY', 'GANTRY_S3_SECRET_KEY'] as const;
 
 /** Whom and as whom the caller of `up` talks to, and flags of which `up` itself decides: daemons must not inherit them. */
@@ -156,6 +169,8 @@ const ofTheCaller = [
   'NAME',
   'INSECURE',
   'IGNORE_IMAGE',
+  'SMTP',
+  'MAIL_FROM',
 ].map((name) => `GANTRY_${name}`);
 
 interface Program {

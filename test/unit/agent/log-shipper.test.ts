@@ -1,13 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { setTimeout as pause } from 'node:timers/promises';
-import {
-  chunkBytes,
-  LogShipper,
-  windowBytes,
-  type LogSink,
-  type LogSource,
-} from '../../../agent/logs/log-shipper.js';
+import { chunkBytes, LogShipper, windowBytes, type LogSink } from '../../../agent/logs/log-shipper.js';
+import type { LogSource } from '../../../agent/logs/log-source.js';
 import { sha256Of } from '../../support/agent-world.js';
 import { eventually } from '../../support/eventually.js';
 

@@ -64,6 +64,18 @@ describe('a stage from its assignment to its end', () => {
     expect(world.coordinator.log(assignment, 1)).toBe('hello\n');
   });
 
+  it('leaves steps out whose condition does not hold', async () => {
+    const steps = [plannedStep(1, { skipped: true }), plannedStep(2), plannedStep(3, { skipped: true })];
+    const { assignment } = await begin(plannedStage({ steps }));
+    (await world.machine.step(2)).exit(0);
+    expect(await world.coordinator.end(assignment)).toMatchObject({
+      status: 'succeeded',
+      logs: [{ step: 2 }],
+    });
+    expect(stepReports(assignment)).toMatchObject([{ step: 2, exitCode: 0 }]);
+    await nothingLeft();
+  });
+
   it('opens the box while the code is checked out, and hands the files over when both are there', async () => {
     let release = (): void => undefined;
     world.trace.before('checkout', () => new Promise<void>((resolve) => (release = resolve)));

@@ -15,14 +15,19 @@ async function run(...args: string[]): Promise<{ code: number | undefined; out: 
 }
 afterEach(() => vi.restoreAllMocks());
 
+/** Those that are only a heading for others. */
+const groups: Readonly<Record<string, readonly string[]>> = {
+  artifacts: ['ls', 'get'],
+  agents: ['ls', 'drain', 'token'],
+  nats: ['init'],
+  projects: ['add', 'set', 'remove', 'ls', 'show', 'poll', 'run', 'deliveries', 'hook'],
+  users: ['add', 'ls', 'set', 'remove'],
+  tokens: ['create', 'ls', 'revoke'],
+  secrets: ['set', 'ls', 'remove'],
+};
 const commands = [
-  ...commandNames.filter((name) => !['artifacts', 'agents', 'nats'].includes(name)).map((name) => [name]),
-  ['artifacts', 'ls'],
-  ['artifacts', 'get'],
-  ['agents', 'ls'],
-  ['agents', 'drain'],
-  ['agents', 'token'],
-  ['nats', 'init'],
+  ...commandNames.filter((name) => !(name in groups)).map((name) => [name]),
+  ...Object.entries(groups).flatMap(([group, names]) => names.map((name) => [group, name])),
 ];
 
 describe('the command line', () => {

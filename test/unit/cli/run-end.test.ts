@@ -14,6 +14,7 @@ const stage = (status_: StageStatus, failure: Failure | null = null, allowFailur
   allowFailure,
   needs: [],
   waitingFor: [],
+  whySkipped: null,
   failure,
   attempts: [],
   steps: [],

@@ -200,6 +200,23 @@ describe('what daemons are started with', () => {
     );
   });
 
+  it('gives the SMTP server to the coordinator alone, and on no command line', () => {
+    const smtp = 'smtp://ci:hunter2@mail.example.org';
+    for (const given of [input({ smtp }), input({}, { GANTRY_SMTP: smtp })]) {
+      const spec = coordinatorSpec(given);
+      expect(spec.env['GANTRY_SMTP']).toBe(smtp);
+      expect(spec.args.join(' ')).not.toContain('hunter2');
+      for (const other of [agentSpec(given, 1), storageSpec(given)]) {
+        expect(JSON.stringify([other.env, other.args])).not.toContain('hunter2');
+      }
+    }
+    // One that runs with another server is started anew; the others go on.
+    const [before, after] = [input({ smtp }), input({ smtp: 'smtp://localhost' })];
+    expect(coordinatorSpec(before).digest).not.toBe(coordinatorSpec(after).digest);
+    expect(storageSpec(before).digest).toBe(storageSpec(after).digest);
+    expect(() => completeUpOptions({ smtp: 'smtp://ci:hunter2@h/x' }, {})).toThrow(/--smtp \(GANTRY_SMTP\)/);
+  });
+
   it('uses an existing NATS and S3 where they are given', () => {
     const env = { GANTRY_S3_ACCESS_KEY: 'a', GANTRY_S3_SECRET_KEY: 's' };
     const flags = {

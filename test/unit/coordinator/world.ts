@@ -18,6 +18,7 @@ import {
 import type { Plan } from '../../../shared/model/pipeline.js';
 import { ProgressBoard } from '../../../coordinator/api/progress-board.js';
 import type { Services } from '../../../coordinator/api/services.js';
+import { isLeaseProof } from '../../../coordinator/access/tokens.js';
 import { Coordinator } from '../../../coordinator/coordinator.js';
 import { History } from '../../../coordinator/history/history.js';
 import { RunEvents } from '../../../coordinator/history/run-events.js';
@@ -165,6 +166,16 @@ export class FakePlans {
   }
 }
 
+/** Of services that these tests never come to. */
+const unused = new Proxy(
+  {},
+  {
+    get: () => {
+      throw new Error('not used here');
+    },
+  },
+) as never;
+
 export class World {
   readonly store = new MemoryStore();
   fate: Fate = 'stored';
@@ -199,6 +210,8 @@ export class World {
         this.order.push(`entry ${committed.entry.events.map((event) => event.kind).join('+')}`);
         this.events.take(committed.sequence, committed.entry);
       },
+      isProven: (agent, { token, proof, ...ref }) =>
+        isLeaseProof(this.services.tokenKey, { agent, ref, token }, proof),
       log: this.log,
     });
     this.services = {
@@ -217,7 +230,21 @@ export class World {
       submits: new InTurn(),
       manifests: new Recent(16),
       tokenKey: Buffer.alloc(32, 1),
-      settings: { version: '1', advertise: 'here:1', prefix: 'gantry', heartbeatMs: 2_000, repoRoots: [] },
+      directory: unused,
+      audit: unused,
+      vault: unused,
+      repositories: unused,
+      gates: unused,
+      poller: unused,
+      feedback: unused,
+      settings: {
+        version: '1',
+        advertise: 'here:1',
+        publicUrl: 'http://here:2',
+        prefix: 'gantry',
+        heartbeatMs: 2_000,
+        repoRoots: [],
+      },
       log: this.log,
       readPipeline: () => Promise.reject(new Error('not used here')),
     };
@@ -260,8 +287,11 @@ export class World {
     return agent;
   }
 
-  async beat(n: number, held: readonly (AttemptRef & { readonly token: number })[]): Promise<void> {
-    await this.coordinator.perform({
+  beat(
+    n: number,
+    held: readonly (AttemptRef & { readonly token: number; readonly proof?: string })[],
+  ): Promise<Answer> {
+    return this.coordinator.perform({
       kind: 'HeartbeatSeen',
       heartbeat: {
         agent: agentId(n),

@@ -19,7 +19,7 @@ import {
   repoDigestFor,
   withTag,
 } from '../../../agent/executor/image-reference.js';
-import { processesOfStep, sessionOf, variableIn } from '../../../agent/executor/processes.js';
+import { parseStat, processesOfStep, variableIn } from '../../../agent/executor/processes.js';
 import { PullTally } from '../../../agent/executor/pull-progress.js';
 import { StartQueue } from '../../../agent/executor/start-queue.js';
 import { parseHandle } from '../../../agent/executor/step-handle.js';
@@ -27,10 +27,11 @@ import { candidateSubnet, formatSubnet, overlap, parseRoutes } from '../../../ag
 import { parseAgentId, parseRunId, parseToken } from '../../../shared/model/ids.js';
 
 describe('/proc', () => {
-  test('the session of a process whose name holds spaces and parentheses', () => {
-    expect(sessionOf('12 (a) b (c)) S 1 34 56 0 -1')).toBe(56);
-    expect(sessionOf('12 (zombie) Z 1 34 56 0 -1')).toBeUndefined();
-    expect(sessionOf('')).toBeUndefined();
+  test('session and start of a process whose name holds spaces and parentheses', () => {
+    const rest = '1 34 56 0 -1 4194560 108 0 0 0 0 1 0 0 20 0 1 0 789 8937472 1037';
+    expect(parseStat(`12 (a) b (c)) S ${rest}`)).toEqual({ session: 56, startedAt: 789 });
+    expect(parseStat(`12 (zombie) Z ${rest}`)).toBeUndefined();
+    expect(parseStat('')).toBeUndefined();
   });
 
   test('a variable of an environment, by its whole name', () => {

@@ -14,9 +14,9 @@ describe('parseStepEnv', () => {
     );
     expect(variables).toEqual({ GOOD: '1' });
     expect(problems).toEqual([
-      '$GANTRY_ENV line 1 was ignored: expected NAME=value, found "export A=1"',
-      '$GANTRY_ENV line 2 was ignored: expected NAME=value, found "=x"',
-      '$GANTRY_ENV line 3 was ignored: expected NAME=value, found "1A=x"',
+      '$GANTRY_ENV line 1 was ignored: expected NAME=value without `export`',
+      '$GANTRY_ENV line 2 was ignored: expected NAME=value',
+      '$GANTRY_ENV line 3 was ignored: expected NAME=value',
       '$GANTRY_ENV line 4 was ignored: GANTRY_OUTPUT cannot be changed',
       '$GANTRY_ENV line 5 was ignored: the value of B has a NUL byte',
       '2 more lines of $GANTRY_ENV were ignored',

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { compilePipeline } from '../../../coordinator/pipeline/compile.js';
 import { outlineOf } from '../../../coordinator/pipeline/outline.js';
 import { compiled, messages, said } from './compiled.js';
 
@@ -221,6 +222,51 @@ stages:
       env: { X: '1', Y: '3' },
       steps: [{ run: 'make' }, { run: 'make' }],
     });
+  });
+
+  it('plans secrets by variable, in place of variables of the top level', () => {
+    const [, b] = compiled(`
+env: { TOKEN: top, OTHER: x }
+stages:
+  a:
+    matrix: { to: [STAGING, PROD] }
+    secrets: { TOKEN: "TOKEN_\${{ matrix.to }}", PASSWORD: DB_PASSWORD }
+    steps: [x, { run: y, env: { PASSWORD: none }, secrets: [KEY] }]
+`);
+    expect(b).toMatchObject({
+      env: { OTHER: 'x' },
+      secrets: [
+        { variable: 'TOKEN', secret: 'TOKEN_PROD' },
+        { variable: 'PASSWORD', secret: 'DB_PASSWORD' },
+      ],
+    });
+    expect(b?.env).toEqual({ OTHER: 'x' });
+    expect(b?.steps.map((step) => step.secrets)).toEqual([undefined, [{ variable: 'KEY', secret: 'KEY' }]]);
+  });
+
+  it('refuses two variables of one name on one level', () => {
+    expect(
+      messages(`
+stages:
+  a:
+    env: { A: x }
+    secrets: [A, B, B]
+    steps: [{ run: x, env: { C: x }, secrets: { C: S } }]
+`),
+    ).toEqual(['`A` is in `env` too', '`B` is named twice', '`C` is in `env` too']);
+  });
+
+  it.each([
+    [
+      'ada@example.org',
+      { when: ['failed', 'still-failing', 'fixed'], mail: ['ada@example.org'], webhooks: [] },
+    ],
+    ['[a@b.org, c@D.org, a@b.org]', { mail: ['a@b.org', 'c@d.org'] }],
+    ['{ on: fixed, webhooks: [chat, chat] }', { when: ['fixed'], mail: [], webhooks: ['chat'] }],
+    ['{ on: [failed, failed], mail: a@b.org }', { when: ['failed'], mail: ['a@b.org'] }],
+  ])('has `notify: %s` complete', (written, expected) => {
+    const result = compilePipeline(`notify: ${written}\nstages: { a: { steps: [x] } }`, { file: 'f' });
+    expect(result).toMatchObject({ ok: true, notify: expected });
   });
 
   it('leaves dollars, braces and templates of others alone', () => {

@@ -7,6 +7,7 @@ import {
   stageShape,
   stepShape,
 } from '../../../coordinator/pipeline/schema.js';
+import { notifyShape, onShape } from '../../../coordinator/pipeline/schema-top.js';
 
 interface Found {
   readonly keys: string;
@@ -39,11 +40,12 @@ describe('the JSON Schema for editors', () => {
   const objects = objectsIn(pipelineJsonSchema());
 
   it('has the keys that files may have, and no others', () => {
-    for (const shape of [pipelineShape, stageShape, stepShape, serviceShape, artifactShape]) {
+    const shapes = [pipelineShape, onShape, notifyShape, stageShape, stepShape, serviceShape, artifactShape];
+    for (const shape of shapes) {
       const found = objects.find((object) => object.keys === Object.keys(shape).join(' '));
       expect(found, Object.keys(shape).join(' ')).toMatchObject({ closed: true });
     }
-    expect(objects).toHaveLength(5);
+    expect(objects).toHaveLength(shapes.length);
   });
 
   it('describes each key', () => {

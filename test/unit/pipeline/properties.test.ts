@@ -17,7 +17,7 @@ function holdsFor(text: string): void {
   if (!result.ok) expect(diagnostics.some((one) => one.severity === 'error')).toBe(true);
   else {
     expect(diagnostics.every((one) => one.severity === 'warning')).toBe(true);
-    renderGraph(result.stages);
+    renderGraph(result.stages, result.conditions);
   }
   const lines = text.split('\n').length;
   for (const { line, column, endColumn, message } of diagnostics) {
@@ -87,6 +87,13 @@ const piece = fc.constantFrom(
     'paths:',
     'timeout:',
     'workdir:',
+    'if:',
+    'on:',
+    'secrets:',
+    'notify:',
+    'branch == "a"',
+    'changed("a")',
+    'needs.a.status',
   ],
   ...[
     'agents:',
@@ -254,12 +261,16 @@ describe('a duration', () => {
 });
 
 const sample = `
+on: { events: [push, tag], branches: [main, "!old/**"], paths: "src/**" }
+notify: { on: [failed], mail: [a@example.org], webhooks: chat }
 image: python:3.12
 env: { A: "1", B: 3.10 }
 stages:
   lint: { steps: [ruff check ., "python -m compileall -q ."] }
   test:
     needs: [lint]
+    if: needs.lint.status != "failed" && (branch == "main" || changed("src/**"))
+    secrets: { TOKEN: KEY }
     matrix: { python: ["3.11", "3.12"], os: [linux, mac] }
     image: python:\${{ matrix.python }}
     agents: [gpu, "os=\${{ matrix.os }}"]
@@ -275,6 +286,8 @@ stages:
         env: { C: d }
         timeout: 10m
         workdir: src
+        if: matrix.os == "linux"
+        secrets: [OTHER]
     artifacts: { coverage: { paths: [htmlcov/**], when: always, optional: true }, wheel: dist/*.whl }
   package:
     needs: [lint, test]

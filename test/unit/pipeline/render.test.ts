@@ -77,6 +77,16 @@ stages:
     );
   });
 
+  it('shows conditions, on one line', () => {
+    const compiled = compilePipeline(
+      'stages: { a: { steps: [x] }, b: { needs: [a], if: "${{ branch == \'main\'\\n  && always() }}", steps: [x] } }',
+      { file: 'f' },
+    );
+    expect(compiled.ok && renderGraph(compiled.stages, compiled.conditions)).toBe(
+      "  a\n    │\n    ▼\n  b   after a   if branch == 'main' && always()",
+    );
+  });
+
   it('is one line for one stage and none for none', () => {
     expect(renderGraph(compiled('stages: { build: { steps: [make] } }'))).toBe('  build');
     expect(renderGraph([])).toBe('');
