@@ -99,7 +99,7 @@ leftovers() {
 wants() { [ -z "$only" ] || [ "$only" = "$1" ]; }
 is_part() { case "$1" in static|unit|contract|integration|e2e|quickstart) return 0 ;; *) return 1 ;; esac; }
 
-apt_install nats-server docker.io iptables git busybox-static iproute2 procps python3 systemd
+apt_install nats-server docker.io iptables git busybox-static iproute2 openssh-client openssh-server procps python3 systemd
 build_gantry
 # Tests start their own `up`: nothing of a user's installation may be seen or changed.
 export GANTRY_CONFIG=$work/contexts.json

@@ -1,6 +1,7 @@
 /** What the coordinator itself depends on, looked at now: for `gantry doctor`. */
 import { BlobError } from '../../shared/blob/blob-error.js';
 import { diagnoseFeedback } from '../feedback/diagnose-feedback.js';
+import { diagnoseGates } from './diagnose-gates.js';
 import type { Services } from './services.js';
 
 export interface Diagnosis {
@@ -11,7 +12,7 @@ export interface Diagnosis {
 }
 
 export async function diagnose(services: Services): Promise<readonly Diagnosis[]> {
-  return [await storage(services), await agents(services), ...(await feedback(services)), durability()];
+  return [await storage(services), await agents(services), ...(await feedback(services)), ...(await diagnoseGates(services)), durability()];
 }
 
 async function storage({ blobs }: Services): Promise<Diagnosis> {

@@ -76,6 +76,11 @@ const groups: readonly { readonly heading: string; readonly commands: readonly E
         summary: 'repositories whose pushes become runs',
         load: () => import('./commands/projects.js'),
       },
+      {
+        name: 'secrets',
+        summary: 'values that steps of a project get, and nobody sees',
+        load: () => import('./commands/secrets.js'),
+      },
       { name: 'users', summary: 'who may do what', load: () => import('./commands/users.js') },
       {
         name: 'tokens',

@@ -67,6 +67,23 @@ export async function storeRecord(blobs: BlobStore, record: RunRecord): Promise<
 /** Throws BlobError, also when there is none. */
 export async function loadRecord(blobs: BlobStore, run: RunId): Promise<RunRecord> {
   const bytes = await blobs.getBytes(recordKey(run), { maxBytes: maxRecordBytes });
-  // Written by `storeRecord` of this or an older version, which kept the shape of `v: 1`.
-  return JSON.parse((await unzip(bytes)).toString()) as RunRecord;
+  // Written by `storeRecord` of this or an older version, which kept the shape of `v: 1` and knew less of it.
+  return completed(JSON.parse((await unzip(bytes)).toString()) as RunRecord);
+}
+
+/** With nulls for what older versions did not write. */
+function completed(record: RunRecord): RunRecord {
+  const { view } = record;
+  return {
+    ...record,
+    view: {
+      ...{ failure: null, failing: null },
+      ...view,
+      stages: view.stages.map((stage) => ({
+        ...{ whySkipped: null },
+        ...stage,
+        steps: stage.steps.map((step) => ({ ...{ incomplete: null }, ...step })),
+      })),
+    },
+  };
 }

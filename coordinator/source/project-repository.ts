@@ -40,6 +40,8 @@ const idleMs = 120_000;
 const depth = 200;
 /** A copy that has grown beyond this is begun anew. */
 const maxCopyKib = 1024 * 1024;
+/** More than this is an import or a move of everything: whatever is asked of it has changed. */
+const mostChanges = 3_000;
 /** Commits that one fetch asks for. */
 const fetchBatch = 200;
 
@@ -90,16 +92,17 @@ export class ProjectRepository {
     });
   }
 
-  /** Paths that differ between two commits; undefined where one of them cannot be had. */
+  /** Paths that differ between two commits; undefined where one of them cannot be had, or everything has changed. */
   async changed(from: CommitId, to: CommitId, signal: AbortSignal): Promise<readonly string[] | undefined> {
     try {
       return await this.#with([from, to], signal, async (git) => {
         const args = ['diff-tree', '-r', '-z', '--name-only', '--no-renames', '--end-of-options', from, to];
         const { stdout } = await runGit({ ...git, args, maxStdoutBytes: 64 * 1024 * 1024 });
-        return stdout
+        const names = stdout
           .toString('utf8')
           .split('\0')
           .filter((name) => name !== '');
+        return names.length > mostChanges ? undefined : names;
       });
     } catch (error) {
       signal.throwIfAborted();

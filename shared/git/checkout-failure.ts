@@ -50,7 +50,7 @@ const rules: readonly Rule[] = [
     pattern: /Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED/i,
     transient: false,
     message: (c) =>
-      `the ssh key of the host of ${c.repository} is not the one that is known: check it, then correct the project's known hosts (gantry projects set), or without a key of the project those of the user that runs ${c.place}`,
+      `the ssh key of the host of ${c.repository} is not the one that is known: check it, then correct the project's known hosts (gantry projects set --ssh-key … --known-hosts …), or without a key of the project known_hosts of the user that runs ${c.place}`,
   },
   {
     pattern:

@@ -55,6 +55,13 @@ Projects.Deliveries     yes     yes        hid        yes    hid      yes    no 
 Projects.SetSecret      no      no         no         yes    hid      yes    no    no
 Projects.ListSecrets    no      no         no         yes    hid      yes    no    no
 Projects.RemoveSecret   no      no         no         yes    hid      yes    no    no
+Gate.Land               no      yes        hid        yes    hid      yes    no    no
+Gate.List               yes     yes        yes        yes    yes      yes    no    no
+Gate.Show               yes     yes        hid        yes    hid      yes    no    no
+Gate.Eject              no      yes        hid        yes    hid      yes    no    no
+Gate.Pause              no      no         no         yes    hid      yes    no    no
+Gate.Resume             no      no         no         yes    hid      yes    no    no
+Gate.Protect            no      no         no         yes    hid      yes    no    no
 Access.AddUser          no      no         no         yes    no       yes    no    no
 Access.SetUser          no      no         no         yes    no       yes    no    no
 Access.RemoveUser       no      no         no         yes    no       yes    no    no
@@ -240,6 +247,17 @@ const requests: Readonly<Record<string, (caller: string) => object | Promise<obj
     await asOwner('Projects.SetSecret', { project: about(), name: 'SPARE', value: 'not so secret' });
     return { project: about(), name: 'SPARE' };
   },
+  'Gate.Land': () => ({ gate: gate(), entry: base32(16), branch: 'main' }),
+  'Gate.List': () => ({ all: true }),
+  'Gate.Show': () => gate(),
+  'Gate.Eject': async () => {
+    // Paused, so that it stays queued until it is ejected.
+    await asOwner('Gate.Pause', { gate: gate() });
+    return { gate: gate(), entry: await landed() };
+  },
+  'Gate.Pause': () => ({ gate: gate() }),
+  'Gate.Resume': () => gate(),
+  'Gate.Protect': () => about(),
   'Access.AddUser': () => ({ name: `new-${base32(8)}`, role: 'developer' }),
   'Access.SetUser': () => ({ name: 'target', role: 'developer' }),
   'Access.RemoveUser': async () => {
@@ -254,6 +272,15 @@ const requests: Readonly<Record<string, (caller: string) => object | Promise<obj
   'Fleet.Renew': () => ({ natsUser }),
   'AgentLink.Open': () => ({ hello: { agent: known.agent, instance: known.instance } }),
 };
+/** An entry of the gate, queued by the owner. */
+async function landed(): Promise<string> {
+  const entry = base32(16);
+  await remote.commit({ [entry]: 'a change\n' });
+  await remote.push('HEAD:refs/heads/login', '--force');
+  await asOwner('Gate.Land', { gate: gate(), entry, branch: 'login' });
+  return entry;
+}
+const gate = (): object => ({ project: about(), target: 'main' });
 const about = (): object => ({ project: projectName() });
 const requestOf = async (method: string, caller: string): Promise<object> =>
   (await requests[method]?.(caller)) ?? {};
@@ -263,6 +290,12 @@ describe('every method of the API', () => {
     const spare = await Remote.make(root, 'spare');
     await spare.commit({ README: 'no pipeline\n' });
     await spare.push();
+    // The project has a gate once it says what must be green; the branch has one from its first entry on.
+    await asOwner('Projects.Set', {
+      project: about(),
+      settings: { gate: { require: ['only'], setRequire: true } },
+    });
+    await landed();
   });
 
   it('stands in the table', () => {
@@ -329,7 +362,13 @@ describe('whoever is not known', () => {
 
   /** Without preparing anything: nobody gets far enough to need it. */
   const staticRequest = async (method: string): Promise<object> =>
-    ['Projects.Remove', 'Projects.RemoveSecret', 'Access.RemoveUser', 'Access.RevokeToken'].includes(method)
+    [
+      'Projects.Remove',
+      'Projects.RemoveSecret',
+      'Gate.Eject',
+      'Access.RemoveUser',
+      'Access.RevokeToken',
+    ].includes(method)
       ? {}
       : requestOf(method, 'owner');
 });

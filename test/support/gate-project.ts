@@ -1,44 +1,13 @@
 /** A project with a gate, as its developers have it: a bare repository, a clone, `gantry land`. */
+import { resolveConnection } from '../../coordinator/cli/connection.js';
+import { gateFromWire } from '../../coordinator/cli/gate/gate-from-wire.js';
+import { connect, type RunsApi } from '../../coordinator/cli/grpc-client.js';
+import type { EndedEntryView, GateEntryView, GateView } from '../../shared/model/gate-view.js';
+import type { RunSummary } from '../../shared/model/run.js';
+import { runSummaryFromWire } from '../../shared/wire/run-view.js';
 import { eventually } from './eventually.js';
 import type { Finished, Up } from './installation.js';
 import { Remote } from './remote.js';
-
-export interface GateRow {
-  readonly run: string;
-  readonly status: string;
-  readonly branch: string | null;
-  readonly commit: string;
-  readonly event: string;
-}
-
-export interface QueuedEntry {
-  readonly entry: string;
-  readonly source: string;
-  readonly status: string;
-  readonly run: string | null;
-  readonly place: number;
-  readonly rebuilds: number;
-  readonly waitingFor: readonly string[];
-  readonly candidate: string | null;
-}
-
-export interface EndedEntry {
-  readonly entry: string;
-  readonly source: string;
-  readonly status: 'landed' | 'already-landed' | 'ejected';
-  readonly reason: string;
-  readonly landedAs: string | null;
-  readonly run: string | null;
-}
-
-export interface ShownGate {
-  readonly status: string;
-  readonly tip: string | null;
-  readonly paused: { readonly reason: string } | null;
-  readonly notes: readonly string[];
-  readonly entries: readonly QueuedEntry[];
-  readonly ended: readonly EndedEntry[];
-}
 
 export interface GateProjectOptions {
   readonly up: Up;
@@ -56,6 +25,8 @@ export const gatePipeline =
   'stages:\n  test:\n    agents: [executor=host]\n    image: null\n    steps: [{ name: check, run: "sh check.sh" }]\n';
 
 export class GateProject {
+  readonly #api: RunsApi;
+
   private constructor(
     readonly up: Up,
     readonly remote: Remote,
@@ -63,7 +34,13 @@ export class GateProject {
     readonly first: string,
     /** Whose token lands. */
     readonly env: Readonly<Record<string, string>>,
-  ) {}
+  ) {
+    this.#api = connect(resolveConnection({}, up.env));
+  }
+
+  close(): void {
+    this.#api.close();
+  }
 
   static async make({ up, root, name, flags = [], files = {}, env = {} }: GateProjectOptions): Promise<GateProject> {
     const remote = await Remote.make(root, name);
@@ -109,25 +86,30 @@ export class GateProject {
   }
 
   /** Queues a branch and waits for what becomes of it. */
-  async land(branch: string, ...flags: readonly string[]): Promise<EndedEntry> {
+  async land(branch: string, ...flags: readonly string[]): Promise<EndedEntryView> {
     const watched = await this.gantry(['land', branch, '--watch', '--json', ...flags]);
     const last = watched.stdout.trim().split('\n').at(-1) ?? '';
     if (!last.includes('"endedAt"')) {
       throw new Error(`gantry land ${branch} ended with ${watched.code}:\n${watched.stdout}\n${watched.stderr}`);
     }
-    const ended = JSON.parse(last) as EndedEntry;
+    const ended = JSON.parse(last) as EndedEntryView;
     if ((watched.code === 0) !== (ended.status !== 'ejected')) {
       throw new Error(`gantry land ${branch} ended with ${watched.code} for ${ended.status}`);
     }
     return ended;
   }
 
-  async gate(): Promise<ShownGate> {
-    return (await this.up.json(['gate', 'show', this.name])) as ShownGate;
+  /** By gRPC: a test asks often, and a process for each question is what a busy machine has no time for. */
+  async gate(): Promise<GateView> {
+    return gateFromWire(await this.#api.gate.show({ project: { project: this.name }, target: '' }));
+  }
+
+  async setSecret(name: string, value: string): Promise<void> {
+    await this.#api.projects.setSecret({ project: { project: this.name }, name, value });
   }
 
   /** The end of an entry. */
-  left(entry: string, withinMs = 60_000): Promise<EndedEntry> {
+  left(entry: string, withinMs = 60_000): Promise<EndedEntryView> {
     return eventually(
       `the end of entry ${entry}`,
       async () => (await this.gate()).ended.find((ended) => ended.entry === entry),
@@ -136,7 +118,7 @@ export class GateProject {
   }
 
   /** The end of what came from a ref or a branch. */
-  leftOf(source: string, withinMs = 60_000): Promise<EndedEntry> {
+  leftOf(source: string, withinMs = 60_000): Promise<EndedEntryView> {
     return eventually(
       `the end of ${source}`,
       async () => (await this.gate()).ended.find((ended) => ended.source === source),
@@ -144,17 +126,16 @@ export class GateProject {
     );
   }
 
-  async entry(source: string): Promise<QueuedEntry | undefined> {
+  async entry(source: string): Promise<GateEntryView | undefined> {
     return (await this.gate()).entries.find((entry) => entry.source === source);
   }
 
-  async runs(): Promise<readonly GateRow[]> {
-    const { runs } = (await this.up.json(['runs', '--project', this.name])) as { readonly runs: readonly GateRow[] };
-    return runs;
+  async runs(): Promise<readonly RunSummary[]> {
+    return ((await this.#api.list({ projectName: this.name })).runs ?? []).map(runSummaryFromWire);
   }
 
   /** The run of a commit, once it has ended. */
-  ended(commit: string, event: string): Promise<GateRow> {
+  ended(commit: string, event: string): Promise<RunSummary> {
     return eventually(
       `the end of the ${event} run of ${commit.slice(0, 8)}`,
       async () =>

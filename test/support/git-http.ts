@@ -1,13 +1,18 @@
-/** git's own HTTP server program behind a small HTTP server on loopback, with what real ones do: demand, refuse, vanish. */
+/** git's own HTTP server program behind a small HTTP(S) server on loopback, with what real ones do: demand, refuse, vanish. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 export interface GitHttp {
   readonly url: string;
   /** Requests so far: method, path, and whether they carried credentials. */
-  readonly requests: readonly { readonly path: string; readonly authorized: boolean }[];
+  readonly requests: readonly {
+    readonly path: string;
+    readonly authorized: boolean;
+    readonly authorization: string | undefined;
+  }[];
   /** What it answers from now on; undefined: the repository. */
   answer: GitHttpOptions['answer'] | undefined;
   close(): Promise<void>;
@@ -20,12 +25,26 @@ export interface GitHttpOptions {
   readonly answer?: 401 | 403 | 404 | 500 | 'hang';
   /** Instead of the repository, a redirect there. */
   readonly redirect?: string;
+  /** Who may read: others are asked for it (401). Redirects are given to nobody else either. */
+  readonly basic?: { readonly user: string; readonly password: string };
+  /** PEM; then it is an https server of `localhost` and `127.0.0.1`. */
+  readonly tls?: { readonly key: string; readonly cert: string };
 }
 
 export async function serveGit(options: GitHttpOptions): Promise<GitHttp> {
-  const requests: { path: string; authorized: boolean }[] = [];
-  const server = createServer((request, response) => {
-    requests.push({ path: request.url ?? '', authorized: request.headers.authorization !== undefined });
+  const requests: { path: string; authorized: boolean; authorization: string | undefined }[] = [];
+  const { basic, tls } = options;
+  const expected =
+    basic === undefined
+      ? undefined
+      : `Basic ${Buffer.from(`${basic.user}:${basic.password}`).toString('base64')}`;
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
+    const { authorization } = request.headers;
+    requests.push({ path: request.url ?? '', authorized: authorization !== undefined, authorization });
+    if (expected !== undefined && authorization !== expected) {
+      response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="git"' }).end();
+      return;
+    }
     if (options.redirect !== undefined) {
       response.writeHead(302, { Location: `${options.redirect}${request.url ?? ''}` }).end();
       return;
@@ -44,13 +63,14 @@ export async function serveGit(options: GitHttpOptions): Promise<GitHttp> {
       case undefined:
         backend(options.root, request, response);
     }
-  });
+  };
+  const server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo; // it listens on TCP
   const served: GitHttp = {
     answer: options.answer,
-    url: `http://127.0.0.1:${port}`,
+    url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`,
     requests,
     close: async () => {
       server.closeAllConnections();

@@ -6,7 +6,6 @@ import {
   readCoordinatorConfig,
   type CoordinatorConfig,
 } from '../../config.js';
-import { serve } from '../../serve.js';
 import { CliError } from '../cli-error.js';
 import { examples, exits } from '../command.js';
 import { exitCodes, type ExitCode } from '../exit-codes.js';
@@ -44,6 +43,8 @@ async function run(config: CoordinatorConfig): Promise<ExitCode> {
   const log = createLog({ name: 'coordinator', level: config.logLevel, pretty: config.logPretty });
   return untilInterrupted(async (signal) => {
     try {
+      // All that a coordinator is made of takes a second to load, which its help need not.
+      const { serve } = await import('../../serve.js');
       const serving = await serve(config, log, signal);
       await serving.ended;
       log.info('stopped');

@@ -24,6 +24,7 @@ const groups: Readonly<Record<string, readonly string[]>> = {
   users: ['add', 'ls', 'set', 'remove'],
   tokens: ['create', 'ls', 'revoke'],
   secrets: ['set', 'ls', 'remove'],
+  gate: ['ls', 'show', 'eject', 'pause', 'resume', 'protect'],
 };
 const commands = [
   ...commandNames.filter((name) => !(name in groups)).map((name) => [name]),

@@ -53,6 +53,7 @@ function call(
     request: {},
     cancelled: false,
     getPeer: () => '127.0.0.1:1',
+    getAuthContext: () => ({}),
   });
   return new Promise((resolve) => {
     handler(made, (error, message) => {

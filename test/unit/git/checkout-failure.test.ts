@@ -43,7 +43,7 @@ describe('a failure of git', () => {
       false,
       /demands credentials/,
     ],
-    ['Host key verification failed.\nfatal: Could not read from remote repository.', false, /known_hosts/],
+    ['Host key verification failed.\nfatal: Could not read from remote repository.', false, /known hosts/],
     [
       "fatal: unable to access 'https://h/': server certificate verification failed. CAfile: none",
       false,
