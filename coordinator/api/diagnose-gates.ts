@@ -11,7 +11,9 @@ import type { Services } from './services.js';
 /** Only of repositories on this machine; how a server protects its branches cannot be asked by git. */
 export async function diagnoseGates(services: Services): Promise<readonly Diagnosis[]> {
   const projects = await services.coordinator.read(({ state }) =>
-    [...state.projects.values()].map(({ project }) => project).filter(({ settings }) => settings.gate !== undefined),
+    [...state.projects.values()]
+      .map(({ project }) => project)
+      .filter(({ settings }) => settings.gate !== undefined),
   );
   const found = await Promise.all(projects.map((project) => diagnoseGate(services, project)));
   return found.filter((one) => one !== undefined);

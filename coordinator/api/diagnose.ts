@@ -12,7 +12,13 @@ export interface Diagnosis {
 }
 
 export async function diagnose(services: Services): Promise<readonly Diagnosis[]> {
-  return [await storage(services), await agents(services), ...(await feedback(services)), ...(await diagnoseGates(services)), durability()];
+  return [
+    await storage(services),
+    await agents(services),
+    ...(await feedback(services)),
+    ...(await diagnoseGates(services)),
+    durability(),
+  ];
 }
 
 async function storage({ blobs }: Services): Promise<Diagnosis> {

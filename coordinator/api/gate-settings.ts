@@ -2,7 +2,10 @@
 import { isBranchName } from '../../shared/git/refs.js';
 import { defaultGateSettings, type GateSettings } from '../../shared/model/gate.js';
 import type { ProjectSettings } from '../../shared/model/project.js';
-import type { GateSettings as GateMessage, GateSettings__Output } from '../../shared/wire/gen/gantry/v1/GateSettings.js';
+import type {
+  GateSettings as GateMessage,
+  GateSettings__Output,
+} from '../../shared/wire/gen/gantry/v1/GateSettings.js';
 import { ApiError } from './api-error.js';
 
 type Gate = Partial<GateSettings>;
@@ -13,7 +16,10 @@ const leastHangMs = 60_000;
 const mostHangMs = 7 * 24 * 60 * 60_000;
 
 export function gateSettingsMessage(gate: Gate): GateMessage {
-  const { require, method, depth, hangLimitMs, retries, seesSecrets, targets } = { ...defaultGateSettings, ...gate };
+  const { require, method, depth, hangLimitMs, retries, seesSecrets, targets } = {
+    ...defaultGateSettings,
+    ...gate,
+  };
   return { require: [...require], method, depth, hangLimitMs, retries, seesSecrets, targets: [...targets] };
 }
 
@@ -48,7 +54,13 @@ export function changedGate(
   return { gate };
 }
 
-function check({ require = [], targets = [], depth = 1, hangLimitMs = leastHangMs, retries = 0 }: Gate): void {
+function check({
+  require = [],
+  targets = [],
+  depth = 1,
+  hangLimitMs = leastHangMs,
+  retries = 0,
+}: Gate): void {
   const blank = require.find((stage) => stage.trim() === '' || stage.length > 200);
   if (blank !== undefined) throw wrong(`gate.require ${JSON.stringify(blank)}: expected names of stages`);
   const target = targets.find((branch) => !isBranchName(branch));

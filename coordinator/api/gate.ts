@@ -45,7 +45,10 @@ export async function land(
   if (found.kind !== 'refs') throw new ApiError('refused', found.message);
   const commit = found.refs.get(ref);
   if (commit === undefined) {
-    throw new ApiError('not-found', `${project.url} has no ${shortOf(ref)}: push it first, or say \`gantry land --push\``);
+    throw new ApiError(
+      'not-found',
+      `${project.url} has no ${shortOf(ref)}: push it first, or say \`gantry land --push\``,
+    );
   }
   if (!found.refs.has(`refs/heads/${target}`)) {
     throw new ApiError('not-found', `${project.url} has no branch ${target} to land on`);
@@ -67,7 +70,13 @@ export async function land(
   });
   switch (answer.kind) {
     case 'queued':
-      return { entry: answer.entry, commit, place: answer.place, again: answer.again, paused: answer.paused ?? '' };
+      return {
+        entry: answer.entry,
+        commit,
+        place: answer.place,
+        again: answer.again,
+        paused: answer.paused ?? '',
+      };
     case 'ended':
       return { entry: answer.entry, commit, place: 0, again: true, paused: '' };
     default:
@@ -91,12 +100,16 @@ export async function targetOf(services: Services, project: Project, named: stri
   });
   const [only, ...others] = settings?.targets ?? [];
   const found = only !== undefined && others.length === 0 ? only : usual;
-  if (found === undefined) throw new ApiError('invalid', 'which target is meant? Name it with --target BRANCH');
+  if (found === undefined)
+    throw new ApiError('invalid', 'which target is meant? Name it with --target BRANCH');
   return found;
 }
 
 /** Undefined: there is none yet; nothing was ever queued there. */
-export function viewOf(services: Services, at: { project: ProjectId; target: string }): Promise<GateView | undefined> {
+export function viewOf(
+  services: Services,
+  at: { project: ProjectId; target: string },
+): Promise<GateView | undefined> {
   return services.coordinator.read(({ state, presence, now }) => {
     const gate = findGate(state.gates, at);
     return gate === undefined
@@ -105,7 +118,10 @@ export function viewOf(services: Services, at: { project: ProjectId; target: str
   });
 }
 
-export function viewsOf(services: Services, isWanted: (project: ProjectId) => boolean): Promise<readonly GateView[]> {
+export function viewsOf(
+  services: Services,
+  isWanted: (project: ProjectId) => boolean,
+): Promise<readonly GateView[]> {
   return services.coordinator.read(({ state, presence, now }) =>
     [...state.gates.all.values()]
       .filter(({ project }) => isWanted(project))
@@ -124,7 +140,8 @@ export async function findEntry(
     return { entries: [...(gate?.entries ?? [])], ended: [...(gate?.ended ?? [])] };
   });
   const named = entries.filter(({ source }) => sourceName(source) === text || source.ref === text);
-  const found = named.length > 0 ? named : entries.filter(({ entry }) => text !== '' && entry.startsWith(text));
+  const found =
+    named.length > 0 ? named : entries.filter(({ entry }) => text !== '' && entry.startsWith(text));
   const [only, ...others] = found;
   if (only === undefined) {
     const left = ended.findLast(({ entry, source }) => sourceName(source) === text || entry === text);
@@ -135,7 +152,8 @@ export async function findEntry(
         : `${text} has left the queue of ${at.target}: ${describeEnd(left.end)}`,
     );
   }
-  if (others.length > 0) throw new ApiError('invalid', `several entries begin with ${text}: write more of it`);
+  if (others.length > 0)
+    throw new ApiError('invalid', `several entries begin with ${text}: write more of it`);
   return only.entry;
 }
 
@@ -145,7 +163,8 @@ export async function ask(services: Services, command: GateCommand): Promise<Gat
   if (answered.kind === 'refused') throw new ApiError('refused', answered.message);
   if (answered.kind !== 'gate') throw new Error(`the gate was answered ${answered.kind}`);
   const { answer } = answered;
-  if (answer.kind === 'refused' || answer.kind === 'not-found') throw new ApiError(answer.kind, answer.message);
+  if (answer.kind === 'refused' || answer.kind === 'not-found')
+    throw new ApiError(answer.kind, answer.message);
   return answer;
 }
 
@@ -173,7 +192,9 @@ export async function protectionOf(services: Services, project: Project, by: str
 export async function protectedRefs(services: Services, project: Project): Promise<readonly string[]> {
   const { named, gates } = await services.coordinator.read(({ state }) => ({
     named: gateSettingsOf(state, project.id)?.targets ?? [],
-    gates: [...state.gates.all.values()].filter((gate) => gate.project === project.id).map(({ target }) => target),
+    gates: [...state.gates.all.values()]
+      .filter((gate) => gate.project === project.id)
+      .map(({ target }) => target),
   }));
   const targets = named.length > 0 ? named : [await targetOf(services, project, '')];
   return [...new Set([...targets, ...gates])].map((target) => `refs/heads/${target}`);

@@ -52,7 +52,13 @@ export function grpcGate(services: Services): Guarded<'Gate'> {
       const at = { project: project.id, target };
       const entry = await findEntry(services, at, request.entry ?? '');
       const reason = request.reason ?? '';
-      const command = { kind: 'Eject', ...at, entry, by: user.name, ...(reason === '' ? {} : { reason }) } as const;
+      const command = {
+        kind: 'Eject',
+        ...at,
+        entry,
+        by: user.name,
+        ...(reason === '' ? {} : { reason }),
+      } as const;
       const answer = await ask(services, command);
       return { message: answer.kind === 'leaving' ? answer.message : '' };
     },
@@ -106,7 +112,14 @@ async function messageOf({ coordinator }: Services, view: GateView): Promise<Gat
   };
 }
 
-const queuedMessage = ({ author, candidate, base, run, waitingFor, ...rest }: GateEntryView): EntryMessage => ({
+const queuedMessage = ({
+  author,
+  candidate,
+  base,
+  run,
+  waitingFor,
+  ...rest
+}: GateEntryView): EntryMessage => ({
   ...rest,
   author: author ?? '',
   candidate: candidate ?? '',

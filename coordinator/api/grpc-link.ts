@@ -214,6 +214,7 @@ class Link {
       case 'done':
       case 'accepted':
       case 'moved':
+      case 'gate':
         throw new Error(`a report was answered ${answer.kind}`);
     }
   }

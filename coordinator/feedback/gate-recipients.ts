@@ -32,7 +32,8 @@ export function gateRecipients(notice: GateNotice, project: Project, people: Gat
     if (!addUser(by, 'you had it queued')) {
       const address = parseMailAddress(mailOfAuthor(by) ?? mailOfAuthor(author) ?? '');
       if (address === undefined) dropped.push({ target: undefined, reason: `${by} has no mail address` });
-      else if (mayGoTo(address, project, people)) add({ kind: 'mail', address, because: 'the change is yours' });
+      else if (mayGoTo(address, project, people))
+        add({ kind: 'mail', address, because: 'the change is yours' });
       else {
         dropped.push({
           target: `mail:${address}`,

@@ -56,7 +56,10 @@ export function gateStory(of: {
       const run = 'run' in ejection ? ejection.run : undefined;
       return {
         ...base,
-        subject: short(`[gantry] ${place}: ${source} was not integrated – "${short(printable(entry.title), 80)}"`, maxSubject),
+        subject: short(
+          `[gantry] ${place}: ${source} was not integrated – "${short(printable(entry.title), 80)}"`,
+          maxSubject,
+        ),
         headline: `not integrated: ${source}`,
         sentence: `${source} was taken out of the queue of ${target}: ${words}. Nothing of it is on ${target}.`,
         facts: [
@@ -104,7 +107,10 @@ export function gateStory(of: {
         failed,
         commands: [
           show,
-          { command: `gantry gate protect ${project.id}`, says: 'the hook that lets only the gate push there' },
+          {
+            command: `gantry gate protect ${project.id}`,
+            says: 'the hook that lets only the gate push there',
+          },
         ],
       };
     }

@@ -47,7 +47,10 @@ export class GateTeller {
     const { people, log } = this.#options;
     const { targets, dropped } = gateRecipients(notice, project, people(project));
     for (const { target: who, reason } of dropped) {
-      log.info({ project: project.name, gate: target, target: who, reason }, 'somebody is not told of the gate');
+      log.info(
+        { project: project.name, gate: target, target: who, reason },
+        'somebody is not told of the gate',
+      );
     }
     if (targets.length === 0) return;
     const story = gateStory({ project, target, notice, failed: await this.#failedIn(notice, signal) });
@@ -63,7 +66,10 @@ export class GateTeller {
       const { kind, message } = await sender.send({ story, target, project }, signal);
       const isOver = wallMs() - began >= policy.giveUpAfterMs;
       const key = targetKey(target);
-      log[kind === 'delivered' ? 'info' : 'warn']({ target: key, outcome: kind, message }, 'told of the gate');
+      log[kind === 'delivered' ? 'info' : 'warn'](
+        { target: key, outcome: kind, message },
+        'told of the gate',
+      );
       if (kind !== 'failed' || isOver) return;
       await sleep(backoffMs(policy.backoff, failures, Math.random()), signal);
     }

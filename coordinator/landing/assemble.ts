@@ -28,7 +28,8 @@ export interface Gatework {
 
 export function gateworkOf(parts: LandingParts): Gatework {
   const { coordinator, repositories, blobs, submit, ended, tell, log, signal } = parts;
-  const repository: ConstructorParameters<typeof Landing>[0]['repository'] = (project) => repositories.of(project);
+  const repository: ConstructorParameters<typeof Landing>[0]['repository'] = (project) =>
+    repositories.of(project);
   const landing = new Landing({
     coordinator,
     repository,

@@ -16,8 +16,7 @@ export interface ChoreOrder {
 
 export type ChoreOutcome =
   /** `message`: it cannot be done, and is given up. */
-  | { readonly kind: 'done'; readonly message?: string }
-  | { readonly kind: 'again' };
+  { readonly kind: 'done'; readonly message?: string } | { readonly kind: 'again' };
 
 export interface ChoresOptions {
   readonly coordinator: () => Pick<Coordinator, 'perform'>;

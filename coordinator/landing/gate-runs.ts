@@ -83,7 +83,10 @@ export class GateRuns {
     const commit = await code.read(signal);
     if (commit === undefined) throw new Error('the merged commit is not on this machine, nor in storage');
     if (commit.text === undefined || commit.text.trim() === '') {
-      return this.#refused(run, { kind: 'invalid-pipeline', message: `it has no ${file}: write one with \`gantry init\`` });
+      return this.#refused(run, {
+        kind: 'invalid-pipeline',
+        message: `it has no ${file}: write one with \`gantry init\``,
+      });
     }
     const compiled = compilePipeline(commit.text, { file });
     if (!compiled.ok) {

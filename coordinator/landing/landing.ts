@@ -10,12 +10,7 @@ import type { CommitId, ProjectId, RunId } from '../../shared/model/ids.js';
 import type { Project } from '../../shared/model/project.js';
 import type { Logger } from '../../shared/log.js';
 import { NotLeading, type Coordinator } from '../coordinator.js';
-import type {
-  GateCommand,
-  GateEffect,
-  MergeAnswer,
-  PushAnswer,
-} from '../gate/command.js';
+import type { GateCommand, GateEffect, MergeAnswer, PushAnswer } from '../gate/command.js';
 import { findGate, isPushWanted } from '../gate/state.js';
 import type { CommitBundle } from '../source/bundle-commit.js';
 import type { GateRepository, MergeOutcome } from '../source/gate-repository.js';
@@ -125,7 +120,8 @@ export class Landing {
       coordinator().read(({ state }) => isPushWanted(state.gates, { project: id, target, commit }));
     const land = () => repository(project).land({ target, commit, expected }, isWanted, signal);
     let outcome = await land();
-    if (outcome?.kind === 'candidate-lost' && (await this.#restoreForPush(effect, project))) outcome = await land();
+    if (outcome?.kind === 'candidate-lost' && (await this.#restoreForPush(effect, project)))
+      outcome = await land();
     if (outcome === undefined) return;
     const answer: PushAnswer = outcome.kind === 'pushed' ? { kind: 'landed' } : outcome;
     await this.#answer({ kind: 'PushAnswered', project: id, target, entry, commit, answer });
@@ -163,7 +159,9 @@ export class Landing {
   async #restoreForPush(effect: Effect<'Push'>, project: Project): Promise<boolean> {
     const found = await this.#options.coordinator().read(({ state }) => {
       const entry = findGate(state.gates, effect)?.entries.find((other) => other.entry === effect.entry);
-      return entry?.phase.kind === 'pushing' ? { candidate: entry.phase.candidate, entry: entry.commit } : undefined;
+      return entry?.phase.kind === 'pushing'
+        ? { candidate: entry.phase.candidate, entry: entry.commit }
+        : undefined;
     });
     if (found === undefined) return false;
     try {
@@ -187,7 +185,9 @@ export class Landing {
         .filter((gate) => gate.project === project)
         .flatMap((gate) => gate.entries);
       return new Set(
-        entries.flatMap(({ commit, phase }) => ('candidate' in phase ? [commit, phase.candidate.commit] : [commit])),
+        entries.flatMap(({ commit, phase }) =>
+          'candidate' in phase ? [commit, phase.candidate.commit] : [commit],
+        ),
       );
     });
   }

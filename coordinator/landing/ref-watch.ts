@@ -66,7 +66,9 @@ export class RefWatch {
     this.#isBegun = true;
     const projects = await this.#options
       .coordinator()
-      .read(({ state }) => [...state.projects.keys()].filter((id) => gateSettingsOf(state, id) !== undefined));
+      .read(({ state }) =>
+        [...state.projects.keys()].filter((id) => gateSettingsOf(state, id) !== undefined),
+      );
     for (const project of projects) this.#look(project);
   }
 
@@ -75,7 +77,8 @@ export class RefWatch {
     if (!this.#isBegun) return;
     for (const event of entry.events) {
       if (event.kind === 'RefsMoved') this.#look(event.project);
-      if (event.kind === 'ProjectSet' && event.project.settings.gate !== undefined) this.#look(event.project.id);
+      if (event.kind === 'ProjectSet' && event.project.settings.gate !== undefined)
+        this.#look(event.project.id);
     }
   }
 
@@ -161,7 +164,10 @@ export class RefWatch {
     const answer = await this.#options.coordinator().perform({ kind: 'Gate', command });
     if (command.kind === 'Land' && answer.kind === 'gate' && answer.answer.kind === 'refused') {
       const { message } = answer.answer;
-      this.#options.log.warn({ project: command.project, ref: command.source.ref, message }, 'a proposal is not queued');
+      this.#options.log.warn(
+        { project: command.project, ref: command.source.ref, message },
+        'a proposal is not queued',
+      );
     }
   }
 }

@@ -47,7 +47,12 @@ export function decideGates(turn: Turn): number | undefined {
   const { state, presence, now } = turn;
   const beside = { presence: presence.gates, context: gateContext(state, now) };
   for (const run of gateRunsEndedIn(state, turn.events)) {
-    const told = { kind: 'RunEnded', run: run.run, result: runResultOf(run), spare: spareRun(state, run.run) } as const;
+    const told = {
+      kind: 'RunEnded',
+      run: run.run,
+      result: runResultOf(run),
+      spare: spareRun(state, run.run),
+    } as const;
     turn.events.push(...handleGate(state.gates, told, beside).events);
   }
   const { events, effects, wakeAtMs } = decideGate(state.gates, presence.gates, beside.context);
@@ -71,7 +76,8 @@ export function runResultOf(run: RunState): RunResult {
   const stages = run.stages.map(({ outline, phase }): StageResult => {
     const { name, allowFailure } = outline;
     // All of them have ended, or the run would not have.
-    const { status, failure } = phase.kind === 'ended' ? phase : { status: 'canceled' as const, failure: undefined };
+    const { status, failure } =
+      phase.kind === 'ended' ? phase : { status: 'canceled' as const, failure: undefined };
     return {
       name,
       title: stageTitle(outline),

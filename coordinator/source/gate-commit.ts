@@ -36,11 +36,15 @@ export async function makeGateCommit(git: LocalGit, order: MergeOrder): Promise<
   if (await isAncestor(git, commit, base)) return { kind: 'contained' };
   const tree = await mergeTrees(git, base, commit);
   if (tree.kind === 'conflict') return tree;
-  const baseTree = await gitText({ ...git, args: ['rev-parse', '--verify', '--end-of-options', `${base}^{tree}`] });
+  const baseTree = await gitText({
+    ...git,
+    args: ['rev-parse', '--verify', '--end-of-options', `${base}^{tree}`],
+  });
   if (tree.id === baseTree) return { kind: 'contained' };
   const described = await describeCommit(git, commit);
   const author = method === 'squash' ? authorOf(described) : gateIdentity;
-  const text = method === 'squash' ? await squashMessage(git, order, described) : mergeMessage(order, described.title);
+  const text =
+    method === 'squash' ? await squashMessage(git, order, described) : mergeMessage(order, described.title);
   const made = await gitText({
     ...git,
     environment: {
@@ -141,7 +145,12 @@ const nameOf = ({ name, mail }: Identity): string => `${name} <${mail}>`;
 function withTrailers(git: LocalGit, body: string, trailers: readonly string[]): Promise<string> {
   return gitText({
     ...git,
-    args: ['interpret-trailers', '--no-divider', '--if-exists=addIfDifferent', ...trailers.map((trailer) => `--trailer=${trailer}`)],
+    args: [
+      'interpret-trailers',
+      '--no-divider',
+      '--if-exists=addIfDifferent',
+      ...trailers.map((trailer) => `--trailer=${trailer}`),
+    ],
     input: Buffer.from(body),
   }).then((text) => `${text.trimEnd()}\n`);
 }

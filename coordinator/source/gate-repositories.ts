@@ -4,7 +4,10 @@ import type { GateMirrorOptions } from './gate-mirror.js';
 import { GateRepository } from './gate-repository.js';
 
 export interface GateRepositoriesOptions extends Pick<GateMirrorOptions, 'roots' | 'cacheDirectory'> {
-  readonly credential: (project: ProjectId, use: 'fetch' | 'push') => ReturnType<GateMirrorOptions['credential']>;
+  readonly credential: (
+    project: ProjectId,
+    use: 'fetch' | 'push',
+  ) => ReturnType<GateMirrorOptions['credential']>;
   readonly hookEnvironment: (project: ProjectId) => ReturnType<GateMirrorOptions['hookEnvironment']>;
 }
 

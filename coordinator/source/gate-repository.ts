@@ -79,7 +79,10 @@ export class GateRepository {
         if (missing !== undefined) return { kind: 'commit-missing', message: missing };
         const merged = await makeGateCommit(git, order);
         if (merged.kind !== 'merged') return merged;
-        await gitText({ ...git, args: ['update-ref', `refs/gate/candidates/${merged.commit}`, merged.commit] });
+        await gitText({
+          ...git,
+          args: ['update-ref', `refs/gate/candidates/${merged.commit}`, merged.commit],
+        });
         const bundle = await this.#bundle(merged.commit, store, signal);
         return { kind: 'merged', commit: merged.commit, bundle };
       }),
@@ -115,7 +118,14 @@ export class GateRepository {
           ...git,
           // A bundle is a remote of the kind `file`.
           environment: { ...git.environment, GIT_ALLOW_PROTOCOL: 'file' },
-          args: ['fetch', '--quiet', '--no-tags', '--no-write-fetch-head', file, `${submittedRef}:refs/gate/candidates/${commit}`],
+          args: [
+            'fetch',
+            '--quiet',
+            '--no-tags',
+            '--no-write-fetch-head',
+            file,
+            `${submittedRef}:refs/gate/candidates/${commit}`,
+          ],
         });
       });
     });
@@ -252,8 +262,12 @@ export class GateRepository {
       signal.throwIfAborted();
       if (!(error instanceof GitError) || !/not our ref|unadvertised object/i.test(error.stderr)) throw error;
       // A server that gives no commit by its name may have it on a ref.
-      await this.#mirror.fetch(['+refs/heads/*:refs/gate/heads/*', '+refs/for/*:refs/gate/for/*'], signal, ['--prune']);
-      return (await this.#mirror.has(commit, signal)) ? undefined : `${this.#url} does not have ${commit} any more`;
+      await this.#mirror.fetch(['+refs/heads/*:refs/gate/heads/*', '+refs/for/*:refs/gate/for/*'], signal, [
+        '--prune',
+      ]);
+      return (await this.#mirror.has(commit, signal))
+        ? undefined
+        : `${this.#url} does not have ${commit} any more`;
     }
   }
 
@@ -298,7 +312,15 @@ const targetRefspec = (target: string): string =>
 
 async function committers(git: LocalGit, from: CommitId, to: CommitId): Promise<readonly string[]> {
   if (from === to) return [];
-  const args = ['log', '--encoding=UTF-8', '--max-count=500', '--format=%cn <%ce>', '--end-of-options', to, `^${from}`];
+  const args = [
+    'log',
+    '--encoding=UTF-8',
+    '--max-count=500',
+    '--format=%cn <%ce>',
+    '--end-of-options',
+    to,
+    `^${from}`,
+  ];
   const names = (await gitText({ ...git, args })).split('\n').filter((name) => name !== '');
   return [...new Set(names)].slice(0, mostCommitters);
 }

@@ -114,7 +114,10 @@ describe('A change that is queued', () => {
     const app = await project('squash', ['--gate-method', 'squash']);
     await app.branch('feature', { f: '1' }, { message: 'Begin the feature' });
     const { clone } = app.remote;
-    await app.remote.commit({ f: '2' }, { message: 'End the feature', author: { name: 'Bob', mail: 'bob@example.org' } });
+    await app.remote.commit(
+      { f: '2' },
+      { message: 'End the feature', author: { name: 'Bob', mail: 'bob@example.org' } },
+    );
     await app.remote.push('HEAD:feature');
     const landed = await app.land('feature');
     const tip = await app.tip('main');
@@ -134,7 +137,9 @@ describe('A change that is queued', () => {
     const local = await app.remote.commit({ m: '2' });
     await up.json(['gate', 'pause', app.name]);
     const warned = await app.gantry(['land']);
-    expect(warned.stderr).toContain(`your mine is at ${local.slice(0, 12)}, the remote’s at ${pushed.slice(0, 12)}`);
+    expect(warned.stderr).toContain(
+      `your mine is at ${local.slice(0, 12)}, the remote’s at ${pushed.slice(0, 12)}`,
+    );
     expect(warned.stderr).toContain('stands still');
     const sent = (await app.gantry(['land', '--push', '--json'])).stdout;
     expect(JSON.parse(sent)).toMatchObject({ commit: local, place: 1 });
@@ -143,8 +148,11 @@ describe('A change that is queued', () => {
     await app.remote.push('HEAD:mine');
     await up.json(['projects', 'poll', app.name]);
     await up.json(['gate', 'resume', app.name]);
-    const landed = await eventually('the landing of mine', async () =>
-      (await app.gate()).ended.find(({ status }) => status === 'landed'), 60_000);
+    const landed = await eventually(
+      'the landing of mine',
+      async () => (await app.gate()).ended.find(({ status }) => status === 'landed'),
+      60_000,
+    );
     expect(await app.show(landed.landedAs ?? '', '%P')).toContain(local);
     expect((await app.gate()).ended.map(({ status }) => status)).toEqual(['landed', 'ejected']);
   });
@@ -167,15 +175,22 @@ describe('A change leaves the queue', () => {
     await app.branch('forced', { 'check.sh': waitingFor(never) });
     await app.branch('deleted', { 'check.sh': waitingFor(never), d: '1' });
     await app.queue('forced');
-    await eventually('the run of forced', async () => (await app.entry('forced'))?.status === 'testing', 30_000);
+    await eventually(
+      'the run of forced',
+      async () => (await app.entry('forced'))?.status === 'testing',
+      30_000,
+    );
     const run = (await app.entry('forced'))?.run ?? '';
     await app.queue('deleted');
     await app.branch('forced', { other: '1' });
     const forced = await app.leftOf('forced');
     expect(forced).toMatchObject({ status: 'ejected' });
     expect(forced.reason).toContain('force-pushed');
-    await eventually('the end of its run', async () =>
-      (await app.runs()).some((row) => row.run === run && row.status === 'canceled'), 30_000);
+    await eventually(
+      'the end of its run',
+      async () => (await app.runs()).some((row) => row.run === run && row.status === 'canceled'),
+      30_000,
+    );
     await app.remote.push('--delete', 'deleted');
     expect((await app.leftOf('deleted')).reason).toContain('was deleted');
     expect((await app.gate()).entries).toEqual([]);
@@ -195,9 +210,21 @@ describe('A change leaves the queue', () => {
   it('when what the project requires is missing, skipped, or may fail, or its pipeline is invalid', async () => {
     const app = await project('lenient', ['--gate-depth', '4']);
     const lenient: readonly (readonly [string, string, string])[] = [
-      ['absent', pipelineOf(hostStage('other', 'true')), 'requires stage test, which its pipeline does not have'],
-      ['skipped', pipelineOf(hostStage('other', 'true') + hostStage('test', 'true', ', if: "false"')), 'ended as skipped'],
-      ['allowed', pipelineOf(hostStage('other', 'true') + hostStage('test', 'false', ', allow-failure: true')), 'must not have `allow-failure`'],
+      [
+        'absent',
+        pipelineOf(hostStage('other', 'true')),
+        'requires stage test, which its pipeline does not have',
+      ],
+      [
+        'skipped',
+        pipelineOf(hostStage('other', 'true') + hostStage('test', 'true', ', if: "false"')),
+        'ended as skipped',
+      ],
+      [
+        'allowed',
+        pipelineOf(hostStage('other', 'true') + hostStage('test', 'false', ', allow-failure: true')),
+        'must not have `allow-failure`',
+      ],
       ['invalid', 'stages:\n  test: { stebs: [make] }\n', 'stebs'],
     ];
     for (const [name, file] of lenient) await app.branch(name, { '.gantry.yml': file });
@@ -215,7 +242,9 @@ describe('A change leaves the queue', () => {
     await up.json(['gate', 'eject', 'early', '--project', app.name, '--reason', 'waits for the schema']);
     expect((await app.leftOf('early')).reason).toContain('waits for the schema');
     await mailTo(ada.mail, 'asked main: early', 'waits for the schema');
-    const listed = (await up.json(['gate', 'ls'])) as { readonly gates: readonly { readonly target: string }[] };
+    const listed = (await up.json(['gate', 'ls'])) as {
+      readonly gates: readonly { readonly target: string }[];
+    };
     expect(listed.gates.length).toBeGreaterThan(0);
   });
 });
@@ -226,8 +255,11 @@ describe('Several at once', () => {
     const go = join(root, 'deep-go');
     for (const name of ['a', 'b', 'c']) await app.branch(name, { [name]: '1', 'check.sh': waitingFor(go) });
     for (const name of ['a', 'b', 'c']) await app.queue(name);
-    await eventually('three runs at once', async () =>
-      (await app.gate()).entries.filter(({ status }) => status === 'testing').length === 3, 60_000);
+    await eventually(
+      'three runs at once',
+      async () => (await app.gate()).entries.filter(({ status }) => status === 'testing').length === 3,
+      60_000,
+    );
     const [a, b, c] = (await app.gate()).entries.map(({ candidate }) => candidate);
     await writeFile(go, '');
     for (const name of ['a', 'b', 'c']) expect(await app.leftOf(name)).toMatchObject({ status: 'landed' });
@@ -243,7 +275,11 @@ describe('Several at once', () => {
     await app.branch('good', { 'good.txt': '1' });
     await app.branch('clash', { shared: 'clash\n' });
     for (const name of ['bad', 'good', 'clash']) await app.queue(name);
-    await eventually('the conflict with the one ahead', async () => (await app.entry('clash'))?.status === 'conflict', 60_000);
+    await eventually(
+      'the conflict with the one ahead',
+      async () => (await app.entry('clash'))?.status === 'conflict',
+      60_000,
+    );
     const first = (await app.entry('good'))?.candidate;
     await writeFile(go, '');
     expect(await app.leftOf('bad')).toMatchObject({ status: 'ejected' });
@@ -263,16 +299,32 @@ describe('A push to refs/for/<target>/<name>', () => {
     await app.branch('bad', { 'check.sh': 'exit 1\n' }, { to: 'refs/for/main/bad' });
     const bad = await app.leftOf('refs/for/main/bad');
     expect(bad).toMatchObject({ status: 'ejected' });
-    await eventually('the landing on release/1.0', async () => (await app.tip('release/1.0')) !== app.first, 60_000);
+    await eventually(
+      'the landing on release/1.0',
+      async () => (await app.tip('release/1.0')) !== app.first,
+      60_000,
+    );
     expect(await app.tip('main')).toBe(app.first);
-    await eventually('both refs gone', async () =>
-      (await app.tip('refs/for/main/bad')) === '' && (await app.tip('refs/for/release/1.0/fix')) === '', 30_000);
+    await eventually(
+      'both refs gone',
+      async () =>
+        (await app.tip('refs/for/main/bad')) === '' && (await app.tip('refs/for/release/1.0/fix')) === '',
+      30_000,
+    );
     // Who wrote it is told: a push through a file names nobody.
-    await mailTo(ada.mail, 'proposed main: refs/for/main/bad was not integrated', 'git push origin HEAD:refs/for/main/bad');
+    await mailTo(
+      ada.mail,
+      'proposed main: refs/for/main/bad was not integrated',
+      'git push origin HEAD:refs/for/main/bad',
+    );
     // Pushed again, the same commit is a new proposal.
     await app.remote.push('bad:refs/for/main/bad');
-    await eventually('the second end', async () =>
-      (await app.gate()).ended.filter(({ source }) => source === 'refs/for/main/bad').length === 2, 60_000);
+    await eventually(
+      'the second end',
+      async () =>
+        (await app.gate()).ended.filter(({ source }) => source === 'refs/for/main/bad').length === 2,
+      60_000,
+    );
   });
 });
 
@@ -285,10 +337,14 @@ describe('The target', () => {
     await eventually('its run', async () => (await app.entry('slow'))?.status === 'testing', 60_000);
     for (let times = 1; times <= 3; times += 1) {
       const past = await app.pushPast({ past: String(times) });
-      await eventually(`rebuild ${times}`, async () => {
-        const entry = await app.entry('slow');
-        return entry !== undefined && entry.rebuilds >= times && (await app.gate()).tip === past;
-      }, 60_000);
+      await eventually(
+        `rebuild ${times}`,
+        async () => {
+          const entry = await app.entry('slow');
+          return entry !== undefined && entry.rebuilds >= times && (await app.gate()).tip === past;
+        },
+        60_000,
+      );
       if (times === 1) {
         await app.ended(past, 'push');
         await mailTo(maintainer, 'bypassed main: pushed past the gate', ada.name);
@@ -317,8 +373,11 @@ describe('The target', () => {
     await mailTo(maintainer, 'rewound main: the gate stands still', 'rewound');
     await app.remote.git(app.remote.directory, 'update-ref', '-d', 'refs/heads/main');
     await up.json(['gate', 'resume', app.name]);
-    await eventually('the pause for the deletion', async () =>
-      (await app.gate()).paused?.reason.includes('does not exist'), 60_000);
+    await eventually(
+      'the pause for the deletion',
+      async () => (await app.gate()).paused?.reason.includes('does not exist'),
+      60_000,
+    );
     await writeFile(go, '');
     expect(await app.tip('main')).toBe('');
     await app.remote.push(`${second}:refs/heads/main`);
@@ -340,7 +399,9 @@ describe('A protected target', () => {
     // A hook that does not know the gate.
     const text = (await up.gantry(['gate', 'protect', app.name])).stdout;
     const digest = /[0-9a-f]{64}/.exec(text)?.[0] ?? '';
-    await writeFile(join(app.remote.directory, 'hooks', 'update'), text.replace(digest, '0'.repeat(64)), { mode: 0o755 });
+    await writeFile(join(app.remote.directory, 'hooks', 'update'), text.replace(digest, '0'.repeat(64)), {
+      mode: 0o755,
+    });
     await app.branch('later', { l: '1' });
     await app.queue('later');
     const paused = await eventually('the pause', async () => (await app.gate()).paused ?? undefined, 60_000);
@@ -358,7 +419,9 @@ describe('A run of the gate', () => {
     const app = await project('ours', ['--gate-retries', '0']);
     const once = join(root, 'ours-mended');
     // Kills what runs its steps: the box is broken, whoever wrote the change.
-    await app.branch('unlucky', { 'check.sh': `[ -e '${once}' ] || kill -9 $PPID\n` });
+    const killBox =
+      'p=$$; while q=$(ps -o ppid= -p $p | tr -d " ") && ! grep -q agent/main.js /proc/$q/cmdline; do p=$q; done; kill -9 $p';
+    await app.branch('unlucky', { 'check.sh': `[ -e '${once}' ] || { ${killBox}; }\n` });
     await app.queue('unlucky');
     const paused = await eventually('the pause', async () => (await app.gate()).paused ?? undefined, 90_000);
     expect(paused.reason).toContain('Gantry');
@@ -366,6 +429,19 @@ describe('A run of the gate', () => {
     await writeFile(once, '');
     await up.json(['gate', 'resume', app.name]);
     expect(await app.leftOf('unlucky')).toMatchObject({ status: 'landed' });
+  });
+
+  it('that takes longer than the limit is the change’s fault, one that no agent takes is not', async () => {
+    const limit = ['--gate-hang-limit', '1m'];
+    const slow = await project('slow', limit, { 'check.sh': waitingFor(join(root, 'slow-never')) });
+    const nobody = await project('nobody', limit, { '.gantry.yml': gatePipeline.replace('executor=host', 'gpu') });
+    await slow.branch('hangs', { h: '1' });
+    await nobody.branch('waits', { w: '1' });
+    await Promise.all([slow.queue('hangs'), nobody.queue('waits')]);
+    expect((await slow.leftOf('hangs', 120_000)).reason).toContain('hung');
+    const paused = await eventually('the pause', async () => (await nobody.gate()).paused ?? undefined, 30_000);
+    expect(paused.reason).toContain('no agent takes');
+    expect((await nobody.gate()).entries.map(({ source }) => source)).toEqual(['waits']);
   });
 
   it('gets no secret of the project, unless the project says so', async () => {
@@ -388,7 +464,15 @@ describe('A coordinator that is killed in the middle of a landing', () => {
     return `kill -9 ${pid ?? 0}`;
   };
   const back = (app: GateProject): Promise<unknown> =>
-    eventually('the coordinator', () => app.gate().then(() => true, () => false), 60_000);
+    eventually(
+      'the coordinator',
+      () =>
+        app.gate().then(
+          () => true,
+          () => false,
+        ),
+      60_000,
+    );
 
   async function landsOnce(app: GateProject, branch: string): Promise<void> {
     expect(await app.leftOf(branch, 90_000)).toMatchObject({ status: 'landed' });
@@ -406,7 +490,15 @@ describe('A coordinator that is killed in the middle of a landing', () => {
     const go = join(root, 'killed-go');
     await app.branch('steady', { 'check.sh': `: > '${begun}'; ${waitingFor(go)}` });
     await app.queue('steady');
-    await eventually('the step', () => access(begun).then(() => true, () => false), 60_000);
+    await eventually(
+      'the step',
+      () =>
+        access(begun).then(
+          () => true,
+          () => false,
+        ),
+      60_000,
+    );
     await runProgram('sh', ['-c', await killer()]);
     await writeFile(go, '');
     await back(app);
@@ -420,7 +512,15 @@ describe('A coordinator that is killed in the middle of a landing', () => {
     await writeFile(flag, '');
     await hook(app, 'pre-receive', `if [ -e '${flag}' ]; then rm '${flag}'; ${await killer()}; exit 1; fi`);
     await app.queue('steady');
-    await eventually('the kill', () => access(flag).then(() => false, () => true), 60_000);
+    await eventually(
+      'the kill',
+      () =>
+        access(flag).then(
+          () => false,
+          () => true,
+        ),
+      60_000,
+    );
     expect(await app.tip('main')).toBe(app.first);
     await back(app);
     await landsOnce(app, 'steady');
@@ -433,7 +533,15 @@ describe('A coordinator that is killed in the middle of a landing', () => {
     await writeFile(flag, '');
     await hook(app, 'post-receive', `if [ -e '${flag}' ]; then rm '${flag}'; ${await killer()}; fi`);
     await app.queue('steady');
-    await eventually('the kill', () => access(flag).then(() => false, () => true), 60_000);
+    await eventually(
+      'the kill',
+      () =>
+        access(flag).then(
+          () => false,
+          () => true,
+        ),
+      60_000,
+    );
     const pushed = await app.tip('main');
     expect(pushed).not.toBe(app.first);
     await back(app);

@@ -42,7 +42,14 @@ export class GateProject {
     this.#api.close();
   }
 
-  static async make({ up, root, name, flags = [], files = {}, env = {} }: GateProjectOptions): Promise<GateProject> {
+  static async make({
+    up,
+    root,
+    name,
+    flags = [],
+    files = {},
+    env = {},
+  }: GateProjectOptions): Promise<GateProject> {
     const remote = await Remote.make(root, name);
     const first = await remote.commit({ '.gantry.yml': gatePipeline, 'check.sh': 'true\n', ...files });
     await remote.push();
@@ -80,7 +87,10 @@ export class GateProject {
   }
 
   /** Queues a branch; `code`: how `gantry land` ends. */
-  async queue(branch: string, ...flags: readonly string[]): Promise<{ readonly entry: string; readonly place: number }> {
+  async queue(
+    branch: string,
+    ...flags: readonly string[]
+  ): Promise<{ readonly entry: string; readonly place: number }> {
     const answer = await this.up.json(['land', branch, ...flags], { cwd: this.remote.clone, env: this.env });
     return answer as { readonly entry: string; readonly place: number };
   }
@@ -90,7 +100,9 @@ export class GateProject {
     const watched = await this.gantry(['land', branch, '--watch', '--json', ...flags]);
     const last = watched.stdout.trim().split('\n').at(-1) ?? '';
     if (!last.includes('"endedAt"')) {
-      throw new Error(`gantry land ${branch} ended with ${watched.code}:\n${watched.stdout}\n${watched.stderr}`);
+      throw new Error(
+        `gantry land ${branch} ended with ${watched.code}:\n${watched.stdout}\n${watched.stderr}`,
+      );
     }
     const ended = JSON.parse(last) as EndedEntryView;
     if ((watched.code === 0) !== (ended.status !== 'ejected')) {
@@ -141,7 +153,9 @@ export class GateProject {
       async () =>
         (await this.runs()).find(
           (run) =>
-            run.commit === commit && run.event === event && /^(?:succeeded|failed|canceled)$/.test(run.status),
+            run.commit === commit &&
+            run.event === event &&
+            /^(?:succeeded|failed|canceled)$/.test(run.status),
         ),
       60_000,
     );

@@ -36,7 +36,9 @@ export function configure(command: Command): void {
 }
 
 function configureLooking(command: Command): void {
-  addClientOptions(command.command('ls').description('All gates: how long their queues are, and which stand still.'))
+  addClientOptions(
+    command.command('ls').description('All gates: how long their queues are, and which stand still.'),
+  )
     .addHelpText('after', examples('gantry gate ls'))
     .action(async (flags: ClientFlags) => {
       exits(
@@ -72,7 +74,9 @@ function configureActing(command: Command): void {
   addClientOptions(
     command
       .command('eject <entry>')
-      .description('Take an entry out of the queue. ENTRY is its branch, its id, or the first characters of that.')
+      .description(
+        'Take an entry out of the queue. ENTRY is its branch, its id, or the first characters of that.',
+      )
       .option('--project <project>', 'default: that of this repository')
       .option('--reason <text>', 'told to whoever queued it')
       .option(...targetOption),
@@ -133,12 +137,22 @@ function configureProtect(command: Command): void {
       .description(
         'Print an update hook for the repository that lets only the gate push to its targets. A forge has branch protection of its own: allow the gate’s user there.',
       )
-      .option('--user <name>', 'whom the server knows the gate as, beside the user of its push token; repeatable', collect)
-      .option('--install [dir]', 'write it into this bare repository on this machine; default: the project’s'),
+      .option(
+        '--user <name>',
+        'whom the server knows the gate as, beside the user of its push token; repeatable',
+        collect,
+      )
+      .option(
+        '--install [dir]',
+        'write it into this bare repository on this machine; default: the project’s',
+      ),
   )
     .addHelpText(
       'after',
-      examples('gantry gate protect app --install', 'gantry gate protect app --user gantry > /srv/git/app.git/hooks/update'),
+      examples(
+        'gantry gate protect app --install',
+        'gantry gate protect app --user gantry > /srv/git/app.git/hooks/update',
+      ),
     )
     .action(async (project: string | undefined, flags: ProtectFlags) => {
       exits(
@@ -170,7 +184,10 @@ function install(
   { hook, refs }: { readonly hook: string; readonly refs: readonly string[] },
 ): void {
   if (directory === '') {
-    throw new CliError(exitCodes.usage, 'the project’s repository is not on the coordinator’s machine: name one with --install DIR');
+    throw new CliError(
+      exitCodes.usage,
+      'the project’s repository is not on the coordinator’s machine: name one with --install DIR',
+    );
   }
   const hooks = path.join(path.resolve(directory), 'hooks');
   const file = path.join(hooks, 'update');

@@ -6,7 +6,13 @@ import { examples, exits } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import { selectProject } from '../gate/select-project.js';
 import { watchEntry } from '../gate/watch-entry.js';
-import { addClientOptions, untilInterrupted, withCoordinator, type ClientFlags, type Session } from '../session.js';
+import {
+  addClientOptions,
+  untilInterrupted,
+  withCoordinator,
+  type ClientFlags,
+  type Session,
+} from '../session.js';
 import { askAgain, newRunId } from '../submit/submit-run.js';
 import { printable } from '../terminal-text.js';
 
@@ -36,9 +42,16 @@ export function configure(command: Command): void {
       .option('--squash', 'as one commit, whatever the project says')
       .option('--merge', 'as a merge commit, whatever the project says'),
   )
-    .addHelpText('after', examples('gantry land', 'gantry land login --push --watch', 'gantry land fix --target release/1.0'))
+    .addHelpText(
+      'after',
+      examples('gantry land', 'gantry land login --push --watch', 'gantry land fix --target release/1.0'),
+    )
     .action(async (branch: string | undefined, flags: LandFlags) => {
-      exits(await withCoordinator(flags, (session) => untilInterrupted((signal) => land(session, branch, flags, signal))));
+      exits(
+        await withCoordinator(flags, (session) =>
+          untilInterrupted((signal) => land(session, branch, flags, signal)),
+        ),
+      );
     });
 }
 
@@ -62,19 +75,25 @@ async function land(session: Session, named: string | undefined, flags: LandFlag
   };
   const answer = await askAgain(() => api.gate.land(request, { timeoutMs: slowMs }), { output, signal });
   const { target = '', entry = request.entry, commit = '', place = 0, again = false, paused = '' } = answer;
-  const local = branch.startsWith('refs/') ? undefined : await git('rev-parse', '--quiet', '--verify', `refs/heads/${branch}`);
+  const local = branch.startsWith('refs/')
+    ? undefined
+    : await git('rev-parse', '--quiet', '--verify', `refs/heads/${branch}`);
   if (local !== undefined && local !== commit) {
     output.note(
       `your ${printable(branch)} is at ${local.slice(0, 12)}, the remote’s at ${commit.slice(0, 12)}: that one is queued (--push sends yours first)`,
     );
   }
   if (paused !== '') output.note(`the gate of ${printable(target)} stands still: ${printable(paused)}`);
-  if (output.json) output.data({ project: answer.project ?? '', target, entry, commit, place, again, paused });
+  if (output.json)
+    output.data({ project: answer.project ?? '', target, entry, commit, place, again, paused });
   else {
     const where = place === 1 ? 'first in the queue' : `number ${place} in the queue`;
-    output.line(`${printable(branch)} ${commit.slice(0, 12)} ${again ? 'is' : 'is queued'} for ${printable(target)}: ${where}`);
+    output.line(
+      `${printable(branch)} ${commit.slice(0, 12)} ${again ? 'is' : 'is queued'} for ${printable(target)}: ${where}`,
+    );
   }
-  if (flags.watch === true) return watchEntry(session, { project: answer.project ?? '', target, entry }, signal);
+  if (flags.watch === true)
+    return watchEntry(session, { project: answer.project ?? '', target, entry }, signal);
   if (!output.json) output.note('  gantry gate show    the queue, and what it waits for');
   return exitCodes.done;
 }
@@ -87,7 +106,9 @@ async function push({ output }: Session, branch: string): Promise<void> {
     });
   } catch (error) {
     if (!(error instanceof GitError)) throw error;
-    throw new CliError(exitCodes.refused, `${printable(branch)} cannot be pushed: ${error.stderr.trim()}`, { cause: error });
+    throw new CliError(exitCodes.refused, `${printable(branch)} cannot be pushed: ${error.stderr.trim()}`, {
+      cause: error,
+    });
   }
   output.note(`pushed ${printable(branch)}`);
 }

@@ -21,14 +21,21 @@ export function gateTable(gates: readonly NamedGateView[], color: boolean): stri
   ]);
 }
 
-export function gateText(gate: NamedGateView, at: { readonly now: number; readonly color: boolean }): string[] {
+export function gateText(
+  gate: NamedGateView,
+  at: { readonly now: number; readonly color: boolean },
+): string[] {
   const paint = colors(at.color);
   const { projectName, target, tip, paused, notes, entries, ended } = gate;
   const lines = [
     `${paint.bold(printable(projectName))} ${printable(target)}${tip === null ? '' : paint.dim(` at ${tip.slice(0, 12)}`)}`,
   ];
   if (paused !== null) {
-    lines.push(paint.yellow(`  stands still since ${age(Date.parse(paused.since), at.now)}: ${printable(paused.reason)}`));
+    lines.push(
+      paint.yellow(
+        `  stands still since ${age(Date.parse(paused.since), at.now)}: ${printable(paused.reason)}`,
+      ),
+    );
   }
   for (const note of notes) lines.push(paint.yellow(`  ${printable(note)}`));
   if (entries.length === 0) lines.push('  nothing is queued');
@@ -44,12 +51,18 @@ function queuedLines(entry: GateEntryView, paint: Colors, now: number): string[]
   return [
     `  ${place}. ${paint.bold(printable(source))} ${paint.cyan(status)}${run === null ? '' : ` run ${run.slice(0, 8)}`}`,
     `     ${shorten(printable(title), 100)}`,
-    paint.dim(`     ${entry.entry.slice(0, 8)} by ${printable(by)}, ${age(Date.parse(queuedAt), now)}${built}`),
+    paint.dim(
+      `     ${entry.entry.slice(0, 8)} by ${printable(by)}, ${age(Date.parse(queuedAt), now)}${built}`,
+    ),
     ...waitingFor.map((reason) => `     ${printable(reason)}`),
   ];
 }
 
-function endedRow({ source, status, reason, endedAt, run }: EndedEntryView, paint: Colors, now: number): string[] {
+function endedRow(
+  { source, status, reason, endedAt, run }: EndedEntryView,
+  paint: Colors,
+  now: number,
+): string[] {
   return [
     `  ${printable(source)}`,
     status === 'ejected' ? paint.red(status) : paint.green(status),

@@ -32,7 +32,9 @@ export async function watchEntry(
       if (ended !== undefined) return showEnd(output, ended, target);
       const queued = gate.entries.find((other) => other.entry === entry);
       if (queued === undefined) {
-        output.note(`${entry} is not in the queue of ${printable(target)} any more: see \`gantry gate show\``);
+        output.note(
+          `${entry} is not in the queue of ${printable(target)} any more: see \`gantry gate show\``,
+        );
         return exitCodes.notFound;
       }
       const text = describe(queued, gate.paused?.reason);
@@ -61,7 +63,10 @@ function showEnd(output: Session['output'], ended: EndedEntryView, target: strin
   const { status, reason, landedAs, run } = ended;
   if (output.json) output.data(ended);
   else if (landedAs !== null) output.line(`landed on ${printable(target)} as ${landedAs}`);
-  else output.line(`${status === 'ejected' ? 'not integrated' : 'nothing to do'}: ${reason.split('\n').map(printable).join('\n')}`);
+  else
+    output.line(
+      `${status === 'ejected' ? 'not integrated' : 'nothing to do'}: ${reason.split('\n').map(printable).join('\n')}`,
+    );
   if (status !== 'ejected') return exitCodes.done;
   if (!output.json && run !== null) output.note(`  gantry logs ${run.slice(0, 8)}    what its run wrote`);
   return exitCodes.runFailed;

@@ -64,7 +64,10 @@ function gateRows(gate: GateSettings__Output | null | undefined): readonly (read
   return [
     ['gate guards', targets.length === 0 ? 'what is queued for' : targets.map(printable).join(', ')],
     ['gate requires', require.length === 0 ? 'that the run succeeds' : require.map(printable).join(', ')],
-    ['gate tests', `${count(depth, 'change')} at once, lands by ${method}, at most ${showDuration(hangLimitMs)} each`],
+    [
+      'gate tests',
+      `${count(depth, 'change')} at once, lands by ${method}, at most ${showDuration(hangLimitMs)} each`,
+    ],
     ['gate secrets', seesSecrets ? 'runs of the gate get secrets' : 'none'],
   ];
 }

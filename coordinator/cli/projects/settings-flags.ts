@@ -99,14 +99,17 @@ function gateFrom(flags: SettingsFlags): Pick<ProjectSettings, 'gate'> {
   const { gateRequire, gateTarget, gateDepth, gateMethod, gateHangLimit, gateRetries, gateSecrets } = flags;
   const said = [gateRequire, gateTarget, gateDepth, gateMethod, gateHangLimit, gateRetries, gateSecrets];
   if (said.every((flag) => flag === undefined)) return {};
-  const names = (texts: readonly string[]): string[] => texts.map((text) => text.trim()).filter((text) => text !== '');
+  const names = (texts: readonly string[]): string[] =>
+    texts.map((text) => text.trim()).filter((text) => text !== '');
   return {
     gate: {
       ...(gateRequire === undefined ? {} : { setRequire: true, require: names(gateRequire.split(',')) }),
       ...(gateTarget === undefined ? {} : { setTargets: true, targets: names(gateTarget) }),
       ...(gateDepth === undefined ? {} : { depth: countFrom('--gate-depth', gateDepth) }),
       ...(gateMethod === undefined ? {} : { method: gateMethod }),
-      ...(gateHangLimit === undefined ? {} : { hangLimitMs: durationFrom('--gate-hang-limit', gateHangLimit) }),
+      ...(gateHangLimit === undefined
+        ? {}
+        : { hangLimitMs: durationFrom('--gate-hang-limit', gateHangLimit) }),
       ...(gateRetries === undefined ? {} : { retries: countFrom('--gate-retries', gateRetries) }),
       ...(gateSecrets === undefined ? {} : { seesSecrets: gateSecrets }),
     },
