@@ -33,6 +33,7 @@ const mayImport = {
     'coordinator/source',
     'coordinator/coordinator.ts',
   ],
+  'coordinator/secrets': ['shared'],
   'coordinator/source': ['shared'],
   'coordinator/storage': ['shared'],
   'coordinator/cli': ['shared', 'coordinator'],

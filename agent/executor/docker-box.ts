@@ -14,7 +14,7 @@ import { removeAttempt } from './docker-removal.js';
 import { startServices } from './docker-services.js';
 import type { Box, BoxSpec } from './executor.js';
 import { attemptDirectory } from './in-directory.js';
-import type { StartQueue } from './start-queue.js';
+import type { Limit } from '../../shared/async/limit.js';
 import { SupervisedBox, type SupervisedBoxOptions } from './supervised-box.js';
 
 /** What all boxes of an agent share. */
@@ -24,7 +24,7 @@ export interface BoxHouse {
   readonly limits: BoxLimits;
   readonly log: Logger;
   readonly network: SharedNetwork;
-  readonly starts: StartQueue;
+  readonly starts: Limit;
   /** On a tmpfs; undefined: scripts lie in the slot. */
   readonly memoryDirectory: string | undefined;
 }

@@ -15,7 +15,7 @@ import { removeAllBut } from './docker-removal.js';
 import type { BoxSpec, Executor, FoundBox } from './executor.js';
 import { attemptDirectory, findMemoryDirectory, sweepMemoryDirectory } from './in-directory.js';
 import { removeTree } from './remove-tree.js';
-import { StartQueue } from './start-queue.js';
+import { Limit } from '../../shared/async/limit.js';
 
 export interface DockerExecutorOptions {
   readonly agentId: AgentId;
@@ -40,7 +40,7 @@ class DockerExecutor implements Executor {
   readonly #images: DockerImages;
   readonly #network: SharedNetwork;
   // Starting is the cost (namespaces, shim, runc); more at once than cores only makes each wait longer, measured.
-  readonly #starts = new StartQueue(Math.max(1, availableParallelism()));
+  readonly #starts = new Limit(Math.max(1, availableParallelism()));
   #house: Promise<BoxHouse> | undefined;
   readonly #boxes = new Set<DockerBox>();
 

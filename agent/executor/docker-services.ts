@@ -8,7 +8,7 @@ import { payloadText } from './docker-frames.js';
 import { blockMetadata, createServiceNetwork } from './docker-network.js';
 import { serviceContainer, type BoxLimits, type Owned } from './docker-options.js';
 import { ExecutorError } from './executor.js';
-import type { StartQueue } from './start-queue.js';
+import type { Limit } from '../../shared/async/limit.js';
 
 const readyEveryMs = 200;
 const readyWithinMs = 60_000;
@@ -19,7 +19,7 @@ export interface ServicesOptions {
   readonly owned: Owned;
   readonly services: readonly PlannedService[];
   readonly limits: BoxLimits;
-  readonly starts: StartQueue;
+  readonly starts: Limit;
   readonly signal: AbortSignal;
 }
 

@@ -3,7 +3,7 @@
  * run is durable. The caller makes the id, so asking twice is harmless: same id and content, same answer.
  */
 import { bundleKey } from '../../shared/blob/layout.js';
-import type { CommitId, RunId, Sha256 } from '../../shared/model/ids.js';
+import type { CommitId, ProjectId, RunId, Sha256 } from '../../shared/model/ids.js';
 import type { GitCredential } from '../../shared/git/credential.js';
 import type { Plan, PlannedStage, RunFacts, Source, Trust } from '../../shared/model/pipeline.js';
 import { normalizeRepositoryUrl, projectOf } from '../../shared/git/repository-url.js';
@@ -83,7 +83,8 @@ async function submitNow(services: Services, order: SubmitOrder, signal: AbortSi
     );
   }
   const project = projectOf(found.projectName);
-  const trust = trustOf(order, found);
+  const isRegistered = await isOfProject(services, project.id, found.source);
+  const trust = isRegistered ? trustOf(order, found) : 'submit';
   const facts: RunFacts = {
     event: order.source.kind === 'bundle' ? 'submit' : 'manual',
     trust,
@@ -136,6 +137,18 @@ function trustOf(order: SubmitOrder, found: FoundSource): Trust {
   return found.remoteBranch === undefined && found.tag === undefined ? 'submit' : 'branch';
 }
 
+/**
+ * Whether the code is from the very repository that the project was added with. Names are not enough: `/srv/git/app` and
+ * `/srv/git/app.git`, or the scp form with another user, are one name and may be two repositories.
+ */
+async function isOfProject(services: Services, project: ProjectId, source: Source): Promise<boolean> {
+  if (source.kind !== 'git') return false;
+  const url = await services.coordinator.read(({ state }) => state.projects.get(project)?.project.url);
+  return (
+    url !== undefined && normalizeRepositoryUrl(url).url === normalizeRepositoryUrl(source.url).url
+  );
+}
+
 const secretsOf = (stage: PlannedStage): readonly string[] =>
   [...(stage.secrets ?? []), ...stage.steps.flatMap((step) => step.secrets ?? [])].map(
     ({ secret }) => secret,
@@ -155,11 +168,20 @@ async function retryNow(services: Services, of: RunId, run: RunId, by: Submitter
     throw new ApiError('refused', `run ${of} has not ended: cancel it first, or wait for its end`);
   }
   const old = await planOf(services, found);
+  // The project may have been added, or removed and added anew, since.
+  const isTrusted =
+    old.facts.trust !== 'branch' || (await isOfProject(services, old.facts.project, old.source));
+  const trust = isTrusted ? old.facts.trust : 'submit';
   const again = await startRun(services, {
     plan: {
       ...old,
       run,
-      facts: { ...old.facts, by: by.name, maySeeSecrets: maySeeSecrets(old.facts, by) },
+      facts: {
+        ...old.facts,
+        trust,
+        by: by.name,
+        maySeeSecrets: maySeeSecrets({ trust, project: old.facts.project }, by),
+      },
     },
     digest,
     // The source was there for the first run.

@@ -8,6 +8,7 @@ import {
   keptDeliveries,
   keptMoves,
   keptTold,
+  speaksForBranch,
   type ProjectState,
 } from './project-state.js';
 import type { RunState, State } from './state.js';
@@ -88,7 +89,7 @@ export function applyBranch(state: State, run: RunState, event: Extract<Event, {
   const { project, event: trigger, branch, commit } = run.facts;
   const known = state.projects.get(project);
   if (known === undefined || trigger !== 'push' || branch === undefined) return;
-  if (event.status === 'canceled') return;
+  if (event.status === 'canceled' || !speaksForBranch(known, run)) return;
   const before = known.branches.get(branch);
   if (before !== undefined && before.order > run.order) return;
   const at = { run: run.run, commit };

@@ -2,7 +2,7 @@
 import type { Event } from '../../shared/model/event.js';
 import type { MoveSource, RecordedMove, ReportedMove } from '../../shared/model/project.js';
 import type { Answer, Command, Handled } from './command.js';
-import { branchOf, defaultBranchOf, type ProjectState } from './project-state.js';
+import { branchOf, defaultBranchOf, speaksForBranch, type ProjectState } from './project-state.js';
 import type { RunState, State } from './state.js';
 
 const done: Answer = { kind: 'done' };
@@ -121,13 +121,22 @@ function cancelWaiting(state: State, { project }: ProjectState, ref: string): re
 const hasBegun = (run: RunState): boolean =>
   run.stages.some(({ phase }) => phase.kind !== 'pending' && phase.kind !== 'waiting');
 
-/** Older runs of the branch, if the project wants only the newest to go on. */
-export function superseded(state: State, run: RunState['run'], facts: RunState['facts']): readonly Event[] {
+/**
+ * Older runs of the branch, if the project wants only the newest to go on. The run of what the branch is at stays, whatever
+ * is accepted after it: pushes are read side by side, and old runs are retried.
+ */
+export function superseded(
+  state: State,
+  { run, facts, retryOf }: Pick<RunState, 'run' | 'facts' | 'retryOf'>,
+): readonly Event[] {
   const known = state.projects.get(facts.project);
   if (known?.project.settings.cancelSuperseded !== true) return [];
   if (facts.event !== 'push' || facts.branch === undefined) return [];
+  if (retryOf !== undefined && !speaksForBranch(known, { facts, retryOf })) return [];
+  const tip = known.refs.get(`refs/heads/${facts.branch}`)?.tip;
   return [...state.runs.values()]
     .filter((other) => other.facts.project === facts.project && other.facts.event === 'push')
+    .filter((other) => facts.commit === tip || other.facts.commit !== tip)
     .filter(
       (other) => other.facts.branch === facts.branch && other.open > 0 && other.canceledBy === undefined,
     )

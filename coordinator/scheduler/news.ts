@@ -1,5 +1,6 @@
 /** What the end of a run means to people: whether its branch broke, is still broken, or is mended. */
 import type { Failing, NewsKind } from '../../shared/model/project.js';
+import { speaksForBranch } from './project-state.js';
 import type { RunState, State } from './state.js';
 
 export interface News {
@@ -9,14 +10,15 @@ export interface News {
 
 /**
  * Runs of pushes are compared with the last one of their branch; the end of a run that is older than one that has ended
- * already is no news. A run that somebody asked for by hand is told when it failed. A canceled run says nothing, and what a
- * run of the gate means is the gate's to say.
+ * already is no news, nor is that of a retry of what the branch has left. A run that somebody asked for by hand is told when
+ * it failed. A canceled run says nothing, and what a run of the gate means is the gate's to say.
  */
 export function newsOf(state: State, run: RunState, status: 'succeeded' | 'failed' | 'canceled'): News {
   const { project, event, branch, commit } = run.facts;
   const known = state.projects.get(project);
   if (known === undefined || status === 'canceled' || event === 'gate') return {};
   if (event !== 'push' || branch === undefined) return status === 'failed' ? { news: 'failed' } : {};
+  if (run.retryOf !== undefined && !speaksForBranch(known, run)) return {};
   const before = known.branches.get(branch);
   if (before !== undefined && before.order > run.order) return {};
   if (status === 'succeeded') return before?.status === 'failing' ? { news: 'fixed' } : {};

@@ -1,5 +1,6 @@
 /** What the state holds of projects: settings, the refs as they were last seen, how branches fare, what is pending. */
 import type { CommitId, ProjectId, RunId } from '../../shared/model/ids.js';
+import type { RunFacts } from '../../shared/model/pipeline.js';
 import type {
   Failing,
   MoveSource,
@@ -89,3 +90,16 @@ export const defaultBranchOf = ({ project, head }: ProjectState): string | undef
 
 export const branchOf = (ref: string): string | undefined =>
   ref.startsWith('refs/heads/') ? ref.slice('refs/heads/'.length) : undefined;
+
+/**
+ * What the end of a push's run says of its branch: nothing once the branch is gone, nor when it repeats a run of a commit that
+ * the branch has left. Without it a branch that is mended would fail again because somebody looks into an old run.
+ */
+export function speaksForBranch(
+  known: ProjectState,
+  { facts, retryOf }: { readonly facts: RunFacts; readonly retryOf: RunId | undefined },
+): boolean {
+  const ref = facts.branch === undefined ? undefined : known.refs.get(`refs/heads/${facts.branch}`);
+  if (ref === undefined) return true;
+  return ref.tip !== undefined && (retryOf === undefined || ref.tip === facts.commit);
+}

@@ -56,7 +56,9 @@ export function serverWords(stderr: string): string {
   const lines = stderr.split('\n').map((line) => line.trimEnd());
   const remote = lines
     .filter((line) => line.startsWith('remote:'))
-    .map((line) => line.slice('remote:'.length).trim());
+    .map((line) => line.slice('remote:'.length).trim())
+    // git's own, behind what a hook said.
+    .filter((line) => !line.startsWith('error: hook declined to update '));
   const own = lines
     .filter((line) => !line.startsWith('remote:') && !/^(?:hint:|warning:|To )/.test(line))
     .map((line) => line.replace(/(https?:\/\/)[^/@\s]*@/gi, '$1').trim());

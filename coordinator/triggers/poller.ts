@@ -29,7 +29,7 @@ export interface PollerOptions {
   readonly refs: (project: ProjectId, signal: AbortSignal) => Promise<SeenRefs>;
   /** What of these refs is not known yet, and whether the head is; undefined: the project is gone. */
   readonly news: (project: ProjectId, seen: SeenRefs) => Promise<PollNews | undefined>;
-  /** Durable when it resolves. */
+  /** Durable when it resolves. Throws when it was refused: then nothing of it is known, and the project says so. */
   readonly report: (
     project: ProjectId,
     source: MoveSource,
@@ -52,8 +52,8 @@ export interface PollOutcome {
 
 const atOnce = 4;
 const failedPoll = { firstMs: 5_000, maxMs: 5 * 60_000 };
-/** Moves that go into one command: well below an entry's 512 KiB. */
-const batch = 500;
+/** What goes into one command: well below an entry's 512 KiB, also where somebody pushes names of a thousand characters. */
+const batch = { moves: 500, bytes: 256 * 1024 };
 
 interface Watched {
   /** Resolved to be asked before its time. */
@@ -172,12 +172,30 @@ export class Poller {
     if (found === undefined || (found.moves.length === 0 && found.isSettled)) return { moves: 0, runs: [] };
     const head = seen.head?.replace(/^refs\/heads\//, '');
     const runs: RunId[] = [];
-    const moves = found.moves.map((move) => reportedMove(project, move));
-    for (let at = 0; at === 0 || at < moves.length; at += batch) {
+    const batches = inBatches(found.moves.map((move) => reportedMove(project, move)));
+    for (const [index, moves] of batches.entries()) {
       const source: MoveSource =
-        at + batch < moves.length ? { kind: 'poll', partial: true } : { kind: 'poll' };
-      runs.push(...(await report(project, source, moves.slice(at, at + batch), head)));
+        index + 1 < batches.length ? { kind: 'poll', partial: true } : { kind: 'poll' };
+      runs.push(...(await report(project, source, moves, head)));
     }
-    return { moves: moves.length, runs };
+    return { moves: found.moves.length, runs };
   }
+}
+
+/** At least one, and an empty one where nothing moved: that is to be recorded too. */
+function inBatches(moves: readonly ReportedMove[]): readonly (readonly ReportedMove[])[] {
+  let last: ReportedMove[] = [];
+  const batches = [last];
+  let bytes = 0;
+  for (const move of moves) {
+    const more = Buffer.byteLength(JSON.stringify(move));
+    if (last.length > 0 && (last.length >= batch.moves || bytes + more > batch.bytes)) {
+      last = [];
+      batches.push(last);
+      bytes = 0;
+    }
+    last.push(move);
+    bytes += more;
+  }
+  return batches;
 }

@@ -420,8 +420,10 @@ describe('A run of the gate', () => {
     const once = join(root, 'ours-mended');
     // Kills what runs its steps: the box is broken, whoever wrote the change.
     const killBox =
-      'p=$$; while q=$(ps -o ppid= -p $p | tr -d " ") && ! grep -q agent/main.js /proc/$q/cmdline; do p=$q; done; kill -9 $p';
-    await app.branch('unlucky', { 'check.sh': `[ -e '${once}' ] || { ${killBox}; }\n` });
+      'p=$$; while q=$(ps -o ppid= -p $p | tr -d " ") && ! grep -q agent/main.js /proc/$q/cmdline; do p=$q; done; kill -9 $p; sleep 60';
+    await app.branch('unlucky', {
+      'check.sh': `[ -e '${once}' ] || [ $GANTRY_EVENT != gate ] || { ${killBox}; }\n`,
+    });
     await app.queue('unlucky');
     const paused = await eventually('the pause', async () => (await app.gate()).paused ?? undefined, 90_000);
     expect(paused.reason).toContain('Gantry');
@@ -434,12 +436,18 @@ describe('A run of the gate', () => {
   it('that takes longer than the limit is the change’s fault, one that no agent takes is not', async () => {
     const limit = ['--gate-hang-limit', '1m'];
     const slow = await project('slow', limit, { 'check.sh': waitingFor(join(root, 'slow-never')) });
-    const nobody = await project('nobody', limit, { '.gantry.yml': gatePipeline.replace('executor=host', 'gpu') });
+    const nobody = await project('nobody', limit, {
+      '.gantry.yml': gatePipeline.replace('executor=host', 'gpu'),
+    });
     await slow.branch('hangs', { h: '1' });
     await nobody.branch('waits', { w: '1' });
     await Promise.all([slow.queue('hangs'), nobody.queue('waits')]);
     expect((await slow.leftOf('hangs', 120_000)).reason).toContain('hung');
-    const paused = await eventually('the pause', async () => (await nobody.gate()).paused ?? undefined, 30_000);
+    const paused = await eventually(
+      'the pause',
+      async () => (await nobody.gate()).paused ?? undefined,
+      30_000,
+    );
     expect(paused.reason).toContain('no agent takes');
     expect((await nobody.gate()).entries.map(({ source }) => source)).toEqual(['waits']);
   });

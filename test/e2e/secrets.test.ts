@@ -279,18 +279,19 @@ describe('a tree that somebody submits', () => {
     const dir = await makeTree({ '.gantry.yml': text, 'forms.py': forms, 'changed.txt': 'x' });
     try {
       await runProgram('git', ['-C', dir, 'remote', 'add', 'origin', remote.directory]);
-      const submitAs = async (user: string) => {
-        const args = ['submit', dir, '--branch', 'main', '--stage', 'halves', '--follow'];
-        return up.gantry(args, { env: { GANTRY_TOKEN: await tokenOf(user) }, timeoutMs: 120_000 });
-      };
       await writeFile(join(dir, 'go'), '');
+      const submitAs = async (user: string): Promise<string> => {
+        const env = { GANTRY_TOKEN: await tokenOf(user) };
+        const args = ['submit', dir, '--branch', 'main', '--stage', 'halves'];
+        return ((await up.json(args, { env })) as { run: string }).run;
+      };
       const refused = await submitAs('dev');
-      expect(refused.code, refused.stdout + refused.stderr).toBe(1);
-      expect(refused.stdout + refused.stderr).toMatch(/secret TOKEN/);
-      expect(refused.stdout).not.toContain(stars(token));
+      expect((await up.gantry(['wait', refused])).code).toBe(1);
+      expect((await up.gantry(['show', refused])).stdout).toMatch(/secret TOKEN: .*dev does not have it/);
+      expect(await logOf(refused, 'halves')).toBe('');
       const allowed = await submitAs('trusted');
-      expect(allowed.code, allowed.stdout + allowed.stderr).toBe(0);
-      expect(allowed.stdout).toContain(`again ${stars(token)}`);
+      await succeeded(allowed);
+      expect(await logOf(allowed, 'halves', '2')).toBe(`again ${stars(token)}\n`);
     } finally {
       await rm(dir, { recursive: true, force: true });
     }

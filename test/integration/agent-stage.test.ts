@@ -1,6 +1,6 @@
 /** The agent's recipe with the real executor, git and storage; only the coordinator is scripted. */
 import { execFile } from 'node:child_process';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -10,6 +10,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Agent } from '../../agent/agent.js';
 import { createDockerExecutor } from '../../agent/executor/docker-executor.js';
 import type { Executor } from '../../agent/executor/executor.js';
+import { createHostExecutor } from '../../agent/executor/host-executor.js';
+import { attemptName } from '../../agent/stage/attempt-record.js';
 import { createArtifactMover } from '../../agent/stage/artifact-mover.js';
 import { createWorkspaces } from '../../agent/stage/workspaces.js';
 import { GitMirror } from '../../agent/workspace/git-mirror.js';
@@ -21,9 +23,10 @@ import { S3BlobStore } from '../../shared/blob/s3-blob-store.js';
 import type { Manifest } from '../../shared/model/artifact.js';
 import type { Assignment, PresignObject } from '../../shared/model/agent.js';
 import type { AttemptRef, CommitId } from '../../shared/model/ids.js';
+import type { PlannedStage } from '../../shared/model/pipeline.js';
 import { assignmentOf, plannedArtifact, plannedStage, plannedStep } from '../support/agent-world.js';
 import { eventually } from '../support/eventually.js';
-import { agentId, runId } from '../support/ids.js';
+import { agentId, runId, token } from '../support/ids.js';
 import { ensureTestImage } from '../support/images.js';
 import { TestRepository } from '../support/repositories.js';
 import { startEmbeddedS3, type TestS3 } from '../support/s3.js';
@@ -106,17 +109,15 @@ const upload = (ref: AttemptRef, artifact: { readonly number: number; readonly b
 });
 
 /** A new agent process on the same data directory. */
-async function startAgent(): Promise<Process> {
+async function startAgent(kind: Executor['kind'] = 'docker'): Promise<Process> {
   const data = join(directory, 'data');
   const log = pino({ level: 'silent' });
   const limits = { pids: 200 };
-  const executor = createDockerExecutor({
-    agentId: agent,
-    dataDirectory: data,
-    localImages: ['*'],
-    limits,
-    log,
-  });
+  const common = { agentId: agent, dataDirectory: data, log };
+  const executor =
+    kind === 'docker'
+      ? createDockerExecutor({ ...common, localImages: ['*'], limits })
+      : createHostExecutor({ ...common, ignoreImage: false });
   const slots = await Slots.open(data);
   const transfer = new HttpTransfer();
   const place = 'agent build-7';
@@ -280,5 +281,134 @@ describe('a stage in containers', () => {
     expect(end).toMatchObject({ status: 'succeeded', logs: [{ bytes: 50_000_000 }] });
     expect(coordinator.log(assignment, 1)).toBe('x'.repeat(50_000_000));
     await nothingLeft();
+  });
+});
+
+describe('a stage with secrets', () => {
+  const value = 'correct horse battery staple';
+  const stars = '*'.repeat(value.length);
+  const secrets = [{ variable: 'TOKEN', secret: 'TOKEN' }];
+  beforeEach(() => {
+    coordinator.secrets = { values: new Map([['TOKEN', value]]) };
+  });
+
+  /** Names of files below a directory that hold the value. */
+  async function filesWith(path: string): Promise<string> {
+    const found = promisify(execFile)('grep', ['-rlaF', '-e', value, path]);
+    // It ends with 1 where there is none.
+    return (await found.catch((error: unknown) => error as { readonly stdout: string })).stdout;
+  }
+
+  /** A stage without an image, for an agent that runs steps as processes. */
+  const onHost = (plan: PlannedStage): PlannedStage => {
+    const { image: _, ...rest } = plan;
+    return rest;
+  };
+
+  it.each(['docker', 'host'] as const)(
+    'has them in memory only, and what it prints of them is masked, live and archived (%s)',
+    async (kind) => {
+      await startAgent(kind);
+      const wait = 'until [ -e go ]; do sleep 0.02; done';
+      const plan = { ...stageOf(busybox, `echo ready; ${wait}`, 'echo "it is $TOKEN!"'), secrets };
+      const assignment = assigned(kind === 'docker' ? plan : onHost(plan));
+      await coordinator.session.assign(assignment);
+      await eventually('it started', () => coordinator.log(assignment, 1) === 'ready\n');
+      const slot = join(directory, 'data', 'slots', attemptName(assignment));
+      expect(await filesWith(directory)).toBe('');
+      const scripts = await filesWith(`/dev/shm/gantry-${agent}`);
+      expect(scripts).toContain('/1.sh');
+      await writeFile(join(slot, 'workspace', 'go'), '');
+      const masked = `it is ${stars}!\n`;
+      const digest = createHash('sha256').update(masked).digest('hex');
+      expect((await coordinator.end(assignment)).logs[1]).toEqual({ step: 2, bytes: 36, sha256: digest });
+      expect(coordinator.log(assignment, 2)).toBe(masked);
+      await nothingLeft();
+      expect((await store.getBytes(logKey(assignment, 2), { maxBytes: 100 })).toString()).toBe(masked);
+      // The agent's directory in memory goes with the agent.
+      expect(await filesWith('/dev/shm')).toBe('');
+    },
+  );
+
+  it('stays masked across the death of its agent, byte for byte', async () => {
+    const first = await startAgent();
+    const count =
+      'i=0; while [ $i -lt 60 ]; do i=$((i+1)); printf "line $i: $TOK"; sleep 0.02; printf "%s\\n" "$EN"; sleep 0.02; done';
+    const halves = 'TOK=${TOKEN%???????????}; EN=${TOKEN#"$TOK"}';
+    const assignment = assigned({ ...stageOf(busybox, `${halves}; ${count}`), secrets });
+    await coordinator.session.assign(assignment);
+    await eventually('some lines arrived', () => coordinator.log(assignment, 1).includes('line 5: '));
+    coordinator.session.kill();
+    await first.executor.close();
+    await startAgent();
+    const end = await coordinator.end(assignment);
+    const lines = Array.from({ length: 60 }, (_, index) => `line ${index + 1}: ${stars}\n`).join('');
+    expect(coordinator.log(assignment, 1)).toBe(lines);
+    expect(end).toMatchObject({ status: 'succeeded', logs: [{ step: 1, bytes: lines.length }] });
+    await nothingLeft();
+    expect((await store.getBytes(logKey(assignment, 1), { maxBytes: 10_000 })).toString()).toBe(lines);
+  });
+
+  it('brings 20 MB with a secret in every line, masked and as long as they were', async () => {
+    await startAgent();
+    const assignment = assigned({
+      ...stageOf(busybox, 'yes "a line with $TOKEN in it" | head -c 20000000'),
+      secrets,
+    });
+    await coordinator.session.assign(assignment);
+    const end = await coordinator.end(assignment);
+    expect(end).toMatchObject({ status: 'succeeded', logs: [{ bytes: 20_000_000 }] });
+    const line = `a line with ${stars} in it\n`;
+    const log = coordinator.log(assignment, 1);
+    const whole = Math.floor(log.length / line.length) * line.length;
+    expect(log.slice(0, whole)).toBe(line.repeat(whole / line.length));
+    await nothingLeft();
+  });
+
+  it('is not run where its scripts would lie on a disk, and says why', async () => {
+    const executor = createHostExecutor({
+      agentId: agentId(process.pid + 1),
+      dataDirectory: directory,
+      log: pino({ level: 'silent' }),
+      ignoreImage: false,
+    });
+    const at = (name: string): string => join(directory, 'slot', name);
+    for (const name of ['workspace', 'out']) await mkdir(at(name), { recursive: true });
+    const slot = { root: join(directory, 'slot'), workspace: at('workspace'), out: at('out') };
+    const box = await executor.openBox(
+      {
+        ref: { run: runId(1), stage: 1, attempt: 1 },
+        token: token(1),
+        slot,
+        services: [],
+        onProgress: () => undefined,
+      },
+      never,
+    );
+    try {
+      // What lies in memory is put on the disk behind the box's back.
+      const memory = `/dev/shm/gantry-${agentId(process.pid + 1)}`;
+      await rename(memory, `${memory}-away`).catch(() => undefined);
+      await rm(`${memory}-away`, { recursive: true, force: true });
+      await mkdir(at('in'));
+      await symlink(at('in'), memory);
+      await mkdir(join(memory, attemptName({ run: runId(1), stage: 1, attempt: 1 })));
+      const command = {
+        number: 1,
+        run: 'true',
+        env: { TOKEN: value },
+        secretVariables: ['TOKEN'],
+        logLimitBytes: 1e6,
+      };
+      const handle = await box.prepareStep(command);
+      await expect(box.startStep(command, handle)).rejects.toMatchObject({
+        failure: { kind: 'secret-unavailable', secret: 'TOKEN' },
+      });
+      expect(await filesWith(directory)).toBe('');
+      await rm(memory);
+    } finally {
+      await box.remove();
+      await executor.close();
+    }
   });
 });

@@ -21,7 +21,7 @@ import {
 } from '../../../agent/executor/image-reference.js';
 import { parseStat, processesOfStep, variableIn } from '../../../agent/executor/processes.js';
 import { PullTally } from '../../../agent/executor/pull-progress.js';
-import { StartQueue } from '../../../agent/executor/start-queue.js';
+import { Limit } from '../../../shared/async/limit.js';
 import { parseHandle } from '../../../agent/executor/step-handle.js';
 import { candidateSubnet, formatSubnet, overlap, parseRoutes } from '../../../agent/executor/subnets.js';
 import { parseAgentId, parseRunId, parseToken } from '../../../shared/model/ids.js';
@@ -258,7 +258,7 @@ describe('what the agent keeps', () => {
 });
 
 test('the start queue runs no more than its width at once, in order, and survives failures', async () => {
-  const queue = new StartQueue(2);
+  const queue = new Limit(2);
   let running = 0;
   let most = 0;
   const order: number[] = [];

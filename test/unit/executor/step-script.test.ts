@@ -50,6 +50,11 @@ describe('prepareScript', () => {
     expect(script).not.toContain('export UID');
   });
 
+  test.each(['a.b', 'UID'])('a secret is never set by env, which shows it: %s', (name) => {
+    const secret = { ...command, env: { [name]: 'hidden' }, secretVariables: [name] };
+    expect(() => prepareScript(secret, place)).toThrow(/no shell can export/);
+  });
+
   test.each([{ 'A=B': 'x' }, { A: 'x\0y' }, { '': 'x' }])(
     'refuses what no environment can carry: %j',
     (env) => {

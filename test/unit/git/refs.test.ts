@@ -66,7 +66,7 @@ describe('the name of a ref', () => {
         const ref = `refs/${parts.join('')}`;
         expect(isRefName(ref)).toBe(gitTakes(ref));
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 
