@@ -18,6 +18,7 @@ const mayImport = {
   'coordinator/pipeline': ['shared/model'],
   'coordinator/scheduler': ['shared/model', 'coordinator/pipeline', 'coordinator/gate'],
   'coordinator/gate': ['shared/model'],
+  'coordinator/delivery': ['shared/model'],
   'coordinator/journal': ['shared'],
   'coordinator/dispatch': ['shared'],
   'coordinator/fleet': ['shared'],
@@ -70,6 +71,7 @@ const pure = {
   'coordinator/pipeline': ['yaml', 'zod', '@marcbachmann/cel-js', '@bufbuild/re2'],
   'coordinator/scheduler': [],
   'coordinator/gate': [],
+  'coordinator/delivery': [],
 };
 
 const sdkPatterns = (allowed) =>

@@ -144,9 +144,7 @@ function trustOf(order: SubmitOrder, found: FoundSource): Trust {
 async function isOfProject(services: Services, project: ProjectId, source: Source): Promise<boolean> {
   if (source.kind !== 'git') return false;
   const url = await services.coordinator.read(({ state }) => state.projects.get(project)?.project.url);
-  return (
-    url !== undefined && normalizeRepositoryUrl(url).url === normalizeRepositoryUrl(source.url).url
-  );
+  return url !== undefined && normalizeRepositoryUrl(url).url === normalizeRepositoryUrl(source.url).url;
 }
 
 const secretsOf = (stage: PlannedStage): readonly string[] =>

@@ -1,7 +1,7 @@
 /** What an event changes of one deployment. Part of `applyDelivery`. */
 import { isUntouched } from '../../shared/model/deployment.js';
 import type { DeliveryEvent, OfDeployment } from '../../shared/model/environment.js';
-import { checkAgain } from './apply.js';
+import { checkAgain } from './check-again.js';
 import { makeChore } from './make-chore.js';
 import { remembered } from './remembered.js';
 import { disavow, openRollback } from './rollback.js';
@@ -117,7 +117,7 @@ function end(
   if (environment.holder === deployment.deployment) environment.holder = undefined;
   if (before !== undefined && isUntouched(how)) {
     environment.there = before.there;
-    // Somebody may have resumed it or asked for a rollback meanwhile.
+    // A rollback may have been asked for meanwhile.
     if (!isRollback(deployment)) environment.rolledBack ??= before.rolledBack;
   }
   const rollback = openRollback(environment);
@@ -132,7 +132,7 @@ function end(
     late: undefined,
   });
   if (rollsBackTo !== undefined) {
-    environment.rollbackDue = { to: rollsBackTo, leaves: deployment.deployment };
+    environment.rollbackDue = { to: rollsBackTo, leaves: { run: deployment.run, stage: deployment.stage } };
     environment.rolledBack = { from: record.commit, at };
   }
   if (begun !== undefined) makeChore(environment, deployment, { kind: 'ended', end: how });

@@ -8,6 +8,7 @@ import {
   type EnvironmentRef,
 } from '../../shared/model/environment.js';
 import { applyToDeployment } from './apply-deployment.js';
+import { checkAgain } from './check-again.js';
 import { forgetOrders, orderKey } from './commits.js';
 import { makeChore } from './make-chore.js';
 import { disavow } from './rollback.js';
@@ -16,7 +17,6 @@ import {
   findEnvironment,
   findOpen,
   forgetEnvironment,
-  isRollback,
   refOf,
   type Deliveries,
   type Deployment,
@@ -44,6 +44,11 @@ export function applyDelivery(deliveries: Deliveries, event: DeliveryEvent, at: 
     case 'EnvironmentResumed':
       environment.held = undefined;
       environment.rolledBack = undefined;
+      // Nor does it come back should what is under way turn out to have changed nothing.
+      for (const deployment of environment.open) {
+        if (deployment.before !== undefined)
+          deployment.before = { ...deployment.before, rolledBack: undefined };
+      }
       return;
     case 'EnvironmentCompared':
       environment.orders.set(orderKey(event), event.order);
@@ -93,15 +98,6 @@ function addEnvironment(deliveries: Deliveries, ref: EnvironmentRef): Environmen
   return environment;
 }
 
-/** What is bound to the settings or the record begins anew; what has the lock has been let through. */
-export function checkAgain(deployment: Deployment, at: number): void {
-  const { phase } = deployment;
-  if (isRollback(deployment) || (phase.kind !== 'approval' && phase.kind !== 'ready')) return;
-  deployment.phase = { kind: 'waiting', since: at };
-  deployment.approvedBy = undefined;
-  deployment.promotedFrom = undefined;
-}
-
 function request(
   deliveries: Deliveries,
   environment: Environment,
@@ -131,10 +127,7 @@ function request(
   };
   environment.requested = Math.max(environment.requested, number);
   environment.open.push(deployment);
-  deliveries.runs.set(run, [
-    ...(deliveries.runs.get(run) ?? []),
-    { environment, deployment: number, stage },
-  ]);
+  deliveries.runs.set(run, [...(deliveries.runs.get(run) ?? []), { environment, deployment: number, stage }]);
   if (of.kind !== 'rollback') return;
   environment.rollbackDue = undefined;
   if (environment.there !== undefined) environment.rolledBack = { from: environment.there.commit, at };

@@ -46,8 +46,7 @@ export type StageSight =
       readonly failure?: Failure;
     };
 
-export type VerifyOutcome =
-  { readonly kind: 'good' } | { readonly kind: 'bad'; readonly reason: string };
+export type VerifyOutcome = { readonly kind: 'good' } | { readonly kind: 'bad'; readonly reason: string };
 
 export type VerifyAnswer =
   | VerifyOutcome
@@ -55,7 +54,11 @@ export type VerifyAnswer =
   | { readonly kind: 'unavailable'; readonly message: string };
 
 export type DeliveryCommand =
-  | (EnvironmentRef & { readonly kind: 'SetEnvironment'; readonly settings: EnvironmentSettings; readonly by: string })
+  | (EnvironmentRef & {
+      readonly kind: 'SetEnvironment';
+      readonly settings: EnvironmentSettings;
+      readonly by: string;
+    })
   | (EnvironmentRef & { readonly kind: 'RemoveEnvironment'; readonly by: string })
   | (EnvironmentRef & { readonly kind: 'HoldEnvironment'; readonly by: string; readonly reason?: string })
   | (EnvironmentRef & { readonly kind: 'ResumeEnvironment'; readonly by: string })
@@ -117,7 +120,11 @@ export type DeliveryCommand =
   /** An agent reports the end of an attempt whose stage has ended already, so that the scheduler cannot take it. */
   | (StageRef & { readonly kind: 'AgentReturned'; readonly token: Token; readonly end: AttemptEnd })
   /** Outcome of `Tell`. `message`: it cannot be done, and was given up. */
-  | (EnvironmentRef & { readonly kind: 'DeliveryChoreDone'; readonly chore: number; readonly message?: string });
+  | (EnvironmentRef & {
+      readonly kind: 'DeliveryChoreDone';
+      readonly chore: number;
+      readonly message?: string;
+    });
 
 export type DeliveryAnswer =
   | { readonly kind: 'done' }
@@ -145,14 +152,14 @@ export type DeliveryEffect =
         readonly by: string;
       })
   /**
-   * Run the `verify` of the deployment's stage and of the settings, at its commit, on any agent. `attempt` tells repetitions of one
-   * verification apart, each of which may itself be performed twice.
+   * Run the `verify` of the deployment's stage and of the settings, at its commit, on any agent. `failures`: how often this
+   * verification was unavailable; with it, it is another try, and without a new number the same one.
    */
   | (OfDeployment &
       StageRef & {
         readonly kind: 'Verify';
         readonly verification: number;
-        readonly attempt: number;
+        readonly failures: number;
         readonly commit: CommitId;
         readonly commands: readonly string[];
       })
@@ -175,6 +182,5 @@ export interface DeliveryContext {
   readonly matches: (patterns: readonly string[], branch: string) => boolean;
   /** A run id that follows from the state's seed and this text, so that a replay comes to the same. */
   readonly freshRun: (text: string) => RunId;
-  /** Undefined: there is no such project. */
   readonly hasProject: (project: ProjectId) => boolean;
 }

@@ -5,7 +5,8 @@
 import type { Environment } from './state.js';
 
 interface Asked {
-  readonly tries: number;
+  /** How often it could not be done. */
+  readonly failures: number;
   /** Monotonic ms: when it is asked for again. */
   readonly dueMs: number;
 }
@@ -40,7 +41,7 @@ export function presenceOf(presence: DeliveryPresence, environment: Environment)
 }
 
 /** How long after the n-th failure an effect is performed again: from 2 s doubling to five minutes. */
-const restMs = (tries: number): number => Math.min(300_000, 1_000 * 2 ** Math.min(tries, 20));
+const restMs = (failures: number): number => Math.min(300_000, 1_000 * 2 ** Math.min(failures, 20));
 
 /** It could not be done: it is asked for again after a while. */
 export function rest(
@@ -48,7 +49,7 @@ export function rest(
   key: string,
   at: { readonly nowMs: number; readonly problem: string },
 ): void {
-  const tries = asked.get(key)?.tries ?? 1;
-  asked.set(key, { tries, dueMs: at.nowMs + restMs(tries) });
+  const failures = (asked.get(key)?.failures ?? 0) + 1;
+  asked.set(key, { failures, dueMs: at.nowMs + restMs(failures) });
   problems.set(key, at.problem);
 }

@@ -1,6 +1,13 @@
 /** Promotion: an environment takes what the one before it has verified, the same by digest, and never a rebuild. */
 import type { DeploymentRecord } from '../../shared/model/deployment.js';
-import { findEnded, findEnvironment, type Deliveries, type Deployment, type EndedDeployment, type Environment } from './state.js';
+import {
+  findEnded,
+  findEnvironment,
+  type Deliveries,
+  type Deployment,
+  type EndedDeployment,
+  type Environment,
+} from './state.js';
 
 export type Promotion =
   /** No environment comes before it, or a person forces it. */
@@ -8,7 +15,11 @@ export type Promotion =
   | { readonly kind: 'promoted'; readonly from: number }
   | { readonly kind: 'refused'; readonly from: string };
 
-export function promotionOf(deliveries: Deliveries, environment: Environment, deployment: Deployment): Promotion {
+export function promotionOf(
+  deliveries: Deliveries,
+  environment: Environment,
+  deployment: Deployment,
+): Promotion {
   const { promotesFrom } = environment.settings;
   const { of } = deployment;
   if (promotesFrom === undefined || of.kind === 'rollback' || of.force !== undefined) return { kind: 'free' };

@@ -1,5 +1,6 @@
 /** Which deployments are remembered when they have ended, and whose artifacts are kept. */
 import type { RunId } from '../../shared/model/ids.js';
+import { isGood } from './rollback.js';
 import { findEnded, type Environment } from './state.js';
 
 /** Of those that began. There is one at a time, so a run has long been told of the end of what is forgotten. */
@@ -9,12 +10,15 @@ const otherKept = 30;
 /** Beside the current one. Their artifacts never expire. */
 export const verifiedKept = 5;
 
-/** The current deployment and the last verified ones: what runs there, and what it could go back to. By number. */
+/**
+ * The current deployment, the last verified ones, and the last of these that a rollback may go back to. By number, with doubles.
+ */
 function pinned({ there, ended }: Environment): readonly number[] {
-  const verified = ended
-    .filter(({ end, deployment }) => end.kind === 'verified' && deployment !== there?.deployment)
-    .slice(-verifiedKept);
-  return [...verified.map(({ deployment }) => deployment), ...(there === undefined ? [] : [there.deployment])];
+  const verified = ended.filter(
+    ({ end, deployment }) => end.kind === 'verified' && deployment !== there?.deployment,
+  );
+  const last = [...verified.slice(-verifiedKept), ...verified.filter(isGood).slice(-verifiedKept)];
+  return [...last.map(({ deployment }) => deployment), ...(there === undefined ? [] : [there.deployment])];
 }
 
 export function remembered(environment: Environment): ReadonlySet<number> {

@@ -17,7 +17,8 @@ export const isGood = ({ end, isDisavowed }: EndedDeployment): boolean =>
   end.kind === 'verified' && !isDisavowed;
 
 /** The deployment whose content it is: of a rollback, the one that was made again. */
-const originOf = ({ of, deployment }: DeploymentFacts): number => (of.kind === 'rollback' ? of.of : deployment);
+const originOf = ({ of, deployment }: DeploymentFacts): number =>
+  of.kind === 'rollback' ? of.of : deployment;
 
 /**
  * The last verified deployment. If that is what is there and good, the one before it: who rolls back wants something else.
@@ -37,7 +38,12 @@ export function endOf(
   deployment: Deployment,
   end: DeploymentEnd,
 ): Extract<DeliveryEvent, { kind: 'DeployEnded' }> {
-  const event = { kind: 'DeployEnded', ...refOf(environment), deployment: deployment.deployment, end } as const;
+  const event = {
+    kind: 'DeployEnded',
+    ...refOf(environment),
+    deployment: deployment.deployment,
+    end,
+  } as const;
   const isWanted =
     end.kind === 'verify-failed' &&
     environment.settings.rollsBack &&

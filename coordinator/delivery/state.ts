@@ -17,7 +17,12 @@ import type {
   DeploymentSource,
   UnknownCause,
 } from '../../shared/model/deployment.js';
-import type { Binding, CommitOrder, EnvironmentRef, EnvironmentSettings } from '../../shared/model/environment.js';
+import type {
+  Binding,
+  CommitOrder,
+  EnvironmentRef,
+  EnvironmentSettings,
+} from '../../shared/model/environment.js';
 import type { Brand, CommitId, ProjectId, RunId, Token } from '../../shared/model/ids.js';
 
 /** The attempt that began a deployment. There is never a second one. */
@@ -110,7 +115,8 @@ export interface Environment extends EnvironmentRef {
   /** After a rollback: only what is newer than this commit, which it left, goes there by itself. */
   rolledBack: { readonly from: CommitId; readonly at: number } | undefined;
   /** A rollback that is to be made before anything else. */
-  rollbackDue: { readonly to: number; readonly leaves: number } | undefined;
+  rollbackDue:
+    { readonly to: number; readonly leaves: { readonly run: RunId; readonly stage: number } } | undefined;
   /** Deployments ever requested: numbers the next one. */
   requested: number;
   /** In the order in which they ended. */
@@ -179,7 +185,10 @@ export const hasVerify = ({ settings }: Environment, { record }: Pick<Deployment
   record.verifies || settings.verify.length > 0;
 
 /** Something about a run's stages is new (all of its stages where none is named): its environments are looked at again. */
-export function touchStage(deliveries: Deliveries, at: { readonly run: RunId; readonly stage?: number }): void {
+export function touchStage(
+  deliveries: Deliveries,
+  at: { readonly run: RunId; readonly stage?: number },
+): void {
   for (const { environment, stage } of deliveries.runs.get(at.run) ?? []) {
     if (at.stage === undefined || at.stage === stage) deliveries.touched.add(environment);
   }
@@ -195,7 +204,8 @@ export function forgetEnvironmentsOf(deliveries: Deliveries, project: ProjectId)
 export function forgetEnvironment(deliveries: Deliveries, environment: Environment): void {
   deliveries.all.delete(environmentKey(environment));
   deliveries.touched.delete(environment);
-  for (const { run } of [...environment.open, ...environment.ended]) forgetPlaces(deliveries, run, environment);
+  for (const { run } of [...environment.open, ...environment.ended])
+    forgetPlaces(deliveries, run, environment);
 }
 
 export function forgetPlaces(

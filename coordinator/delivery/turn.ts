@@ -43,10 +43,10 @@ export class Wants {
   }
 
   /**
-   * `make` is told the number of the try, from 1. `patienceMs`: how long the outcome may take before the effect is performed
-   * again, as a backstop.
+   * `make` is told how often it could not be done before. `patienceMs`: how long the outcome may take before the effect is
+   * performed again, as a backstop.
    */
-  want(key: string, make: (tries: number) => DeliveryEffect, patienceMs: number): void {
+  want(key: string, make: (failures: number) => DeliveryEffect, patienceMs: number): void {
     if (this.#kept.has(key)) return;
     const nowMs = this.turn.context.now.monotonicMs;
     const before = this.#seen.asked.get(key);
@@ -55,10 +55,10 @@ export class Wants {
       this.#wake(before.dueMs);
       return;
     }
-    const tries = (before?.tries ?? 0) + 1;
-    this.#kept.set(key, { tries, dueMs: nowMs + patienceMs });
+    const failures = before?.failures ?? 0;
+    this.#kept.set(key, { failures, dueMs: nowMs + patienceMs });
     this.#wake(nowMs + patienceMs);
-    this.turn.effects.push(make(tries));
+    this.turn.effects.push(make(failures));
   }
 
   #wake(atMs: number): void {

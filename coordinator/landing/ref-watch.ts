@@ -49,6 +49,8 @@ interface Proposed {
 }
 
 const retryMs = 10_000;
+/** What is forgotten is only looked at again. */
+const mostRemembered = 10_000;
 
 export class RefWatch {
   readonly #options: RefWatchOptions;
@@ -136,6 +138,7 @@ export class RefWatch {
       if (this.#forward.has(key)) continue;
       const how = await repository.compare(commit, tip, this.#options.signal);
       if (typeof how !== 'string') throw new Error(how.message);
+      if (this.#forward.size >= mostRemembered) this.#forward.clear();
       if (how === 'forward') this.#forward.add(key);
       await this.#tell({ ...of, change: { kind: how, to: tip } });
     }

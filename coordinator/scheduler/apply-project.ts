@@ -2,6 +2,7 @@
 import type { Event } from '../../shared/model/event.js';
 import { forgetGatesOf, touchGatesOf } from '../gate/state.js';
 import type { RecordedMove, ReportedMove } from '../../shared/model/project.js';
+import { didNothing } from './news.js';
 import {
   branchOf,
   keptDeletedRefs,
@@ -89,7 +90,7 @@ export function applyBranch(state: State, run: RunState, event: Extract<Event, {
   const { project, event: trigger, branch, commit } = run.facts;
   const known = state.projects.get(project);
   if (known === undefined || trigger !== 'push' || branch === undefined) return;
-  if (event.status === 'canceled' || !speaksForBranch(known, run)) return;
+  if (event.status === 'canceled' || didNothing(run) || !speaksForBranch(known, run)) return;
   const before = known.branches.get(branch);
   if (before !== undefined && before.order > run.order) return;
   const at = { run: run.run, commit };

@@ -92,7 +92,9 @@ function submit(state: State, command: Extract<Command, { kind: 'Submit' }>): Ha
   }
   // Its entry left while the run was prepared. Only the loop can say so for certain.
   if (facts.event === 'gate' && !isRunWanted(state.gates, run)) {
-    return refuse(`run ${run} was not accepted: no entry of a gate waits for it (any more); \`gantry land\` queues the change again`);
+    return refuse(
+      `run ${run} was not accepted: no entry of a gate waits for it (any more); \`gantry land\` queues the change again`,
+    );
   }
   const problem = failure === undefined ? whyNotRunnable(stages) : undefined;
   if (problem !== undefined) return refuse(`run ${run} was not accepted: ${problem}`);

@@ -10,7 +10,7 @@ export interface News {
 
 /**
  * Runs of pushes are compared with the last one of their branch; the end of a run that is older than one that has ended
- * already is no news, nor is that of a retry of what the branch has left. A run that somebody asked for by hand is told when
+ * already is no news, nor is that of a retry of what the branch has left, or of a run that did nothing. A run that somebody asked for by hand is told when
  * it failed. A canceled run says nothing, and what a run of the gate means is the gate's to say.
  */
 export function newsOf(state: State, run: RunState, status: 'succeeded' | 'failed' | 'canceled'): News {
@@ -18,7 +18,7 @@ export function newsOf(state: State, run: RunState, status: 'succeeded' | 'faile
   const known = state.projects.get(project);
   if (known === undefined || status === 'canceled' || event === 'gate') return {};
   if (event !== 'push' || branch === undefined) return status === 'failed' ? { news: 'failed' } : {};
-  if (run.retryOf !== undefined && !speaksForBranch(known, run)) return {};
+  if (didNothing(run) || (run.retryOf !== undefined && !speaksForBranch(known, run))) return {};
   const before = known.branches.get(branch);
   if (before !== undefined && before.order > run.order) return {};
   if (status === 'succeeded') return before?.status === 'failing' ? { news: 'fixed' } : {};
@@ -31,3 +31,7 @@ export function newsOf(state: State, run: RunState, status: 'succeeded' | 'faile
     failing: { since, ...(before?.lastGreen === undefined ? {} : { lastGreen: before.lastGreen }) },
   };
 }
+
+/** Conditions left no stage of it: it is green, and has mended nothing. */
+export const didNothing = ({ stages }: RunState): boolean =>
+  stages.length > 0 && stages.every(({ phase }) => phase.kind === 'ended' && phase.status === 'skipped');

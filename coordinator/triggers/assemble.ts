@@ -44,7 +44,8 @@ export function pollerOf({ coordinator, repositories, log }: Parts): Poller {
         moves,
         ...(head === undefined ? {} : { head }),
       });
-      if (answer.kind === 'refused') throw new Error(`what was seen could not be recorded: ${answer.message}`);
+      if (answer.kind === 'refused')
+        throw new Error(`what was seen could not be recorded: ${answer.message}`);
       return answer.runs;
     },
     log,

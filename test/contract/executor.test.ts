@@ -176,7 +176,7 @@ for (const kind of kinds) {
 printf 'KEPT=a=b c\n# comment\n\nnot a line\nSECOND=1\r\nGANTRY_ENV=/x\n' >>"$GANTRY_ENV"`;
         const { result } = await ran(box, command(1, write));
         expect(result.notes).toEqual([
-          '$GANTRY_ENV line 4 was ignored: expected NAME=value, found "not a line"',
+          '$GANTRY_ENV line 4 was ignored: expected NAME=value',
           '$GANTRY_ENV line 6 was ignored: GANTRY_ENV cannot be changed',
         ]);
         expect(await box.readEnv()).toEqual({ KEPT: 'a=b c', SECOND: '1' });

@@ -70,6 +70,22 @@ class ProjectCore extends Core {
     this.end(n, status);
   }
 
+  retried(n: number, at: CommitId, status: 'succeeded' | 'failed'): void {
+    this.turn({
+      kind: 'Submit',
+      run: runId(n),
+      digest: sha(n),
+      facts: { ...facts(), event: 'push', trust: 'branch', branch: 'main', commit: at },
+      stages: [outline(1)],
+      retryOf: runId(1),
+    });
+    this.end(n, status);
+  }
+
+  branch(name = 'main') {
+    return this.state.projects.get(projectId(1))?.branches.get(name);
+  }
+
   end(n: number, status: 'succeeded' | 'failed'): void {
     if (!this.state.agents.has(agentId(1))) this.register(1, { slots: 10 });
     this.beat(agentId(1));
@@ -308,6 +324,24 @@ describe('A newer push', () => {
   it('leaves them otherwise', () => {
     expect(runs({})).toEqual([undefined, undefined, undefined]);
   });
+
+  it.each([
+    ['an older push that was read late', undefined],
+    ['a retry of an older run', runId(9)],
+  ])('is not canceled by %s', (_what, retryOf) => {
+    const core = ProjectCore.atA({ cancelSuperseded: true });
+    core.submit(1, [outline(1)], { event: 'push', branch: 'main', commit: A });
+    const older = { ...facts(), event: 'push', branch: 'main', commit: B } as const;
+    core.turn({
+      kind: 'Submit',
+      run: runId(2),
+      digest: sha(2),
+      facts: older,
+      stages: [outline(1)],
+      ...(retryOf === undefined ? {} : { retryOf }),
+    });
+    expect([1, 2].map((n) => core.state.runs.get(runId(n))?.canceledBy)).toEqual([undefined, undefined]);
+  });
 });
 
 describe('News', () => {
@@ -325,6 +359,44 @@ describe('News', () => {
       { news: 'fixed', failing: undefined },
     ]);
     core.restart();
+  });
+
+  it('are not what a retry of a commit comes to that the branch has left, whichever way it ends', () => {
+    const core = ProjectCore.atA();
+    core.pushRun(1, B, 'failed');
+    core.pushRun(2, A, 'succeeded');
+    core.retried(3, B, 'failed');
+    expect(core.news(3)).toEqual({ news: undefined, failing: undefined });
+    expect(core.branch()).toMatchObject({ status: 'green', run: runId(2) });
+    core.restart();
+  });
+
+  it('are what a retry of the newest commit comes to', () => {
+    const core = ProjectCore.atA();
+    core.pushRun(1, A, 'failed');
+    core.retried(2, A, 'succeeded');
+    expect(core.news(2)).toEqual({ news: 'fixed', failing: undefined });
+    expect(core.branch()).toMatchObject({ status: 'green', run: runId(2) });
+  });
+
+  it('of a run that ends when its branch is gone leave nothing of the branch in the state', () => {
+    const core = ProjectCore.atA();
+    core.register(1, { slots: 10 });
+    core.beat(agentId(1));
+    core.submit(1, [outline(1)], { event: 'push', trust: 'branch', branch: 'main', commit: A });
+    core.moved(poll, [{ ref: main, old: A }]);
+    core.end(1, 'failed');
+    expect(core.news(1)).toMatchObject({ news: 'failed' });
+    expect(core.branch()).toBeUndefined();
+  });
+
+  it('are not that a branch is mended when conditions left nothing to do', () => {
+    const core = ProjectCore.atA();
+    core.pushRun(1, A, 'failed');
+    const never = outline(1, { condition: { kind: 'never', text: 'branch == "x"' } });
+    core.submit(2, [never], { event: 'push', trust: 'branch', branch: 'main', commit: B });
+    expect(core.news(2)).toEqual({ news: undefined, failing: undefined });
+    expect(core.branch()).toMatchObject({ status: 'failing', run: runId(1) });
   });
 
   it('of a branch that was never green name no last green run', () => {

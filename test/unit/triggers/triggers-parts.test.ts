@@ -1,6 +1,8 @@
+import { pino } from 'pino';
 import { describe, expect, it } from 'vitest';
 import { parseDelivery } from '../../../coordinator/triggers/delivery.js';
 import { movesBetween } from '../../../coordinator/triggers/moves.js';
+import { Poller, type PollerOptions } from '../../../coordinator/triggers/poller.js';
 import { reportedMove } from '../../../coordinator/triggers/push-identity.js';
 import { parseCommitId, type CommitId } from '../../../shared/model/ids.js';
 import { isSignatureGood, signBody } from '../../../shared/webhook-signature.js';
@@ -29,6 +31,41 @@ describe('What is news in refs', () => {
       { ref: 'refs/tags/v1', new: commit('c') },
       { ref: 'refs/heads/gone', old: commit('a') },
     ]);
+  });
+});
+
+describe('A poll', () => {
+  const poller = (names: readonly string[], report: PollerOptions['report']): Poller => {
+    const commits = new Map(names.map((name) => [name, commit('a')]));
+    return new Poller({
+      projects: () => Promise.resolve(new Map([[projectId(1), 0]])),
+      refs: () => Promise.resolve({ commits }),
+      news: () => Promise.resolve({ moves: movesBetween(new Map(), commits), isSettled: false }),
+      report,
+      log: pino({ level: 'silent' }),
+    });
+  };
+
+  it('reports many refs in parts that fit the journal, however long their names are', async () => {
+    const names = Array.from({ length: 700 }, (_, n) => `refs/heads/${'a'.repeat(1_000)}${n}`);
+    const parts: { readonly bytes: number; readonly isPartial: boolean; readonly moves: number }[] = [];
+    const polling = poller(names, (_project, source, moves) => {
+      const isPartial = source.kind === 'poll' && source.partial === true;
+      parts.push({ bytes: JSON.stringify(moves).length, isPartial, moves: moves.length });
+      return Promise.resolve([]);
+    });
+    expect(await polling.pollNow(projectId(1))).toEqual({ moves: 700, runs: [] });
+    polling.close();
+    expect(Math.max(...parts.map(({ bytes }) => bytes))).toBeLessThan(300 * 1024);
+    expect(parts.map(({ isPartial }) => isPartial)).toEqual(parts.map((_, n) => n + 1 < parts.length));
+    expect(parts.reduce((sum, { moves }) => sum + moves, 0)).toBe(700);
+  });
+
+  it('that nobody takes is trouble of the project, and no silence', async () => {
+    const polling = poller(['refs/heads/main'], () => Promise.reject(new Error('it does not fit')));
+    await expect(polling.pollNow(projectId(1))).rejects.toThrow('it does not fit');
+    expect(polling.troubleOf(projectId(1))).toBe('it does not fit');
+    polling.close();
   });
 });
 
