@@ -121,6 +121,7 @@ class HostExecutor implements Executor {
       return box;
     } catch (error) {
       await link.kill();
+      await rm(inDirectory, { recursive: true, force: true });
       throw error;
     }
   }

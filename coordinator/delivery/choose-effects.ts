@@ -1,7 +1,7 @@
 /** Which effects an environment's state calls for, once no fact is left to record. */
 import { keyOf } from './keys.js';
 import { orderOf, type Pair } from './commits.js';
-import { pairsOfRivals } from './newer.js';
+import { pairOfRivals } from './newer.js';
 import { nextStep } from './next-step.js';
 import { refOf, type Deployment } from './state.js';
 import type { Sight, Step } from './step.js';
@@ -38,11 +38,12 @@ export function chooseEffects(turn: DeliveryTurn, sight: Sight): void {
 function comparable({ environment }: Sight, deployment: Deployment): readonly Pair[] {
   const { there } = environment;
   const { kind } = deployment.phase;
-  const pairs = [...pairsOfRivals(environment, deployment)];
-  if (there !== undefined && (kind === 'approval' || kind === 'waiting')) {
-    pairs.push({ one: deployment.record.commit, other: there.commit });
-  }
-  return pairs.filter((pair) => orderOf(environment, pair) === undefined);
+  const rivals = pairOfRivals(environment, deployment);
+  if (there === undefined || (kind !== 'approval' && kind !== 'waiting'))
+    return rivals === undefined ? [] : [rivals];
+  const toThere = { one: deployment.record.commit, other: there.commit };
+  const pairs = orderOf(environment, toThere) === undefined ? [toThere] : [];
+  return rivals === undefined ? pairs : [...pairs, rivals];
 }
 
 function chooseFor(

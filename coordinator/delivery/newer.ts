@@ -33,9 +33,16 @@ export function newerThan(environment: Environment, deployment: Deployment): Dep
   });
 }
 
-/** What must be known to say which of those that wait is the newest. */
-export const pairsOfRivals = (environment: Environment, deployment: Deployment): readonly Pair[] =>
-  rivals(environment, deployment).map((other) => pairOf(other, deployment));
+/**
+ * What is to be known next to say whether it is the newest of those that wait. The one that was requested last comes first, for it
+ * mostly is: so a question for each answers who is, and not one for each two.
+ */
+export function pairOfRivals(environment: Environment, deployment: Deployment): Pair | undefined {
+  return rivals(environment, deployment)
+    .toReversed()
+    .map((other) => pairOf(other, deployment))
+    .find((pair) => orderOf(environment, pair) === undefined);
+}
 
 const pairOf = (one: Deployment, other: Deployment): Pair => ({
   one: one.record.commit,

@@ -71,7 +71,10 @@ export function reportMoves(state: State, command: ProjectCommand<'ReportMoves'>
       ...(command.head === undefined ? {} : { head: command.head }),
     },
   ];
-  for (const move of moves) if (move.new === undefined) events.push(...cancelWaiting(state, known, move.ref));
+  for (const move of moves) {
+    if (move.new === undefined)
+      events.push(...settlePending(state, known, move.ref), ...cancelWaiting(state, known, move.ref));
+  }
   return { events, answer: { kind: 'moved', runs: moves.filter(({ asks }) => asks).map(({ run }) => run) } };
 }
 
@@ -106,6 +109,13 @@ function isBuiltAlready(state: State, known: ProjectState, { ref, new: tip }: Re
       ({ facts }) => facts.project === known.project.id && facts.commit === tip && facts.branch === branch,
     )
   );
+}
+
+/** Pushes of a ref that is gone, as far as nobody has read them. */
+function settlePending(state: State, { project }: ProjectState, ref: string): readonly Event[] {
+  return [...state.triggers.values()]
+    .filter((trigger) => trigger.project === project.id && trigger.move.ref === ref)
+    .map(({ run }) => ({ kind: 'TriggerSettled', run, project: project.id, reason: 'the ref was deleted' }));
 }
 
 /** Runs of a branch that is gone, as far as nothing of them has begun. */

@@ -13,6 +13,7 @@ import { withGitAccess, type GitAccessRequest } from '../../shared/git/git-acces
 import { isolatedEnvironment } from '../../shared/git/git-environment.js';
 import { GitError, gitAnswers, gitText, runGit } from '../../shared/git/git-program.js';
 import { checkRepositoryAllowed, type RepositoryUrl } from '../../shared/git/repository-url.js';
+import { Turns } from '../../shared/git/turns.js';
 import { fileUrl, uploadPack } from '../../shared/git/upload-pack.js';
 import type { CommitId, ProjectId } from '../../shared/model/ids.js';
 import { committedText } from './committed-text.js';
@@ -48,6 +49,8 @@ const fetchBatch = 200;
 export class ProjectRepository {
   readonly #options: ProjectRepositoryOptions;
   readonly #directory: string;
+  /** Whoever uses the copy reads; whoever throws it away writes. */
+  readonly #turns = new Turns();
   /** Fetches, one at a time. */
   readonly #fetches = new Limit(1);
   #wanted = new Set<CommitId>();
@@ -129,20 +132,21 @@ export class ProjectRepository {
     signal: AbortSignal,
     use: (git: LocalGit) => Promise<T>,
   ): Promise<T> {
-    const attempt = async (): Promise<T> => {
-      await this.#obtain(commits, signal);
-      // Contents of files are fetched here, when git finds that they are missing.
-      return this.#remote(signal, (_repository, environment) =>
-        use({ environment: { ...environment, GIT_DIR: this.#directory }, signal, idleMs }),
-      );
-    };
+    const attempt = (): Promise<T> =>
+      this.#turns.read(async () => {
+        await this.#obtain(commits, signal);
+        // Contents of files are fetched here, when git finds that they are missing.
+        return this.#remote(signal, (_repository, environment) =>
+          use({ environment: { ...environment, GIT_DIR: this.#directory }, signal, idleMs }),
+        );
+      }, signal);
     try {
       return await attempt();
     } catch (error) {
       signal.throwIfAborted();
       const cause = error instanceof Error ? error.cause : undefined;
       if (!looksDamaged(error) && !looksDamaged(cause)) throw error;
-      await this.#fetches.run(() => rm(this.#directory, { recursive: true, force: true }));
+      await this.#turns.write(() => rm(this.#directory, { recursive: true, force: true }), signal);
       return attempt();
     }
   }

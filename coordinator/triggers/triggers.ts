@@ -13,10 +13,11 @@
 import { backoffMs } from '../../shared/async/backoff.js';
 import { Limit } from '../../shared/async/limit.js';
 import { sleep } from '../../shared/async/sleep.js';
-import { CheckoutError } from '../../shared/git/checkout-failure.js';
+import { CheckoutError, isNotOnRemote } from '../../shared/git/checkout-failure.js';
+import { GitError } from '../../shared/git/git-program.js';
 import type { Logger } from '../../shared/log.js';
 import type { Failure } from '../../shared/model/failure.js';
-import type { CommitId, RunId } from '../../shared/model/ids.js';
+import type { CommitId, ProjectId, RunId } from '../../shared/model/ids.js';
 import type { NotifyRules, PlannedStage, RunFacts, Source } from '../../shared/model/pipeline.js';
 import type { Project } from '../../shared/model/project.js';
 import { NotLeading } from '../coordinator.js';
@@ -62,14 +63,16 @@ export interface TriggersOptions {
   readonly signal: AbortSignal;
 }
 
-/** Reading is waiting for git more than it is work. */
+/** Reading is waiting for git more than it is work. Of one project half, so that a flood of pushes holds up no other. */
 const atOnce = 4;
+const atOnceOfProject = 2;
 const pause = { firstMs: 1_000, maxMs: 5 * 60_000 };
 const giveUpMs = 24 * 60 * 60_000;
 
 export class Triggers {
   readonly #options: TriggersOptions;
   readonly #limit = new Limit(atOnce);
+  readonly #projects = new Map<ProjectId, { readonly limit: Limit; users: number }>();
   readonly #working = new Set<RunId>();
 
   constructor(options: TriggersOptions) {
@@ -89,7 +92,11 @@ export class Triggers {
       try {
         const found = await pending(run);
         if (found === undefined) return;
-        await this.#limit.run(() => this.#decide(found));
+        await this.#inTurn(found.project.id, async () => {
+          // Others may have come first for long: the project may be gone.
+          const wanted = await pending(run);
+          if (wanted !== undefined) await this.#decide(wanted);
+        });
         return;
       } catch (error) {
         // Whoever leads next is told of it again.
@@ -102,16 +109,22 @@ export class Triggers {
     }
   }
 
+  async #inTurn(project: ProjectId, work: () => Promise<void>): Promise<void> {
+    const own = this.#projects.get(project) ?? { limit: new Limit(atOnceOfProject), users: 0 };
+    this.#projects.set(project, own);
+    own.users += 1;
+    try {
+      await own.limit.run(() => this.#limit.run(work));
+    } finally {
+      own.users -= 1;
+      if (own.users === 0) this.#projects.delete(project);
+    }
+  }
+
   /** Why trying again is no use; undefined: it may be. */
   async #lastWord(run: RunId, error: unknown): Promise<string | undefined> {
     const message = error instanceof Error ? error.message : String(error);
-    if (
-      error instanceof CheckoutError &&
-      error.failure.kind === 'checkout-failed' &&
-      !error.failure.transient
-    ) {
-      return message;
-    }
+    if (error instanceof CheckoutError && isAboutCommit(error)) return message;
     const found = await this.#options.pending(run).catch(() => undefined);
     return found !== undefined && Date.now() - found.trigger.at > giveUpMs ? message : undefined;
   }
@@ -156,6 +169,15 @@ export class Triggers {
     if (!compiled.asksForChanges || move.old === undefined || move.new === undefined) return undefined;
     return repository.changed(move.old, move.new, this.#options.signal);
   }
+}
+
+/**
+ * The commit is not there any more, or what it holds cannot be read. A repository that is away or a token that has ended is
+ * mended by somebody, and then the push is to get its run.
+ */
+function isAboutCommit({ failure, cause }: CheckoutError): boolean {
+  if (failure.kind !== 'checkout-failed' || failure.transient) return false;
+  return cause === undefined || (cause instanceof GitError && isNotOnRemote(cause));
 }
 
 /** Asked anew after an await; a plain test is taken by the compiler for what it was before. */

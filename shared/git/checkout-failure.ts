@@ -33,6 +33,9 @@ interface Rule {
 const wanted = (context: CheckoutContext): string =>
   context.revision === undefined ? 'what was asked for' : context.revision;
 
+const notOnRemote =
+  /not our ref|couldn't find remote ref|Server does not allow request for unadvertised object|no such remote ref/i;
+
 // In this order: a server that demands credentials often says "not found" as well, and one that is away "early EOF".
 const rules: readonly Rule[] = [
   {
@@ -73,8 +76,7 @@ const rules: readonly Rule[] = [
       `the certificate of the host of ${c.repository} is not trusted by ${c.place}: install its authority there (or name it by SSL_CERT_FILE)`,
   },
   {
-    pattern:
-      /not our ref|couldn't find remote ref|Server does not allow request for unadvertised object|no such remote ref|remote error: upload-pack: not our ref/i,
+    pattern: notOnRemote,
     transient: false,
     message: (c) =>
       `${c.repository} has no ${wanted(c)}: push it first, or check that it was not removed by a forced push`,
@@ -131,12 +133,15 @@ export function checkoutError(error: unknown, context: CheckoutContext): Checkou
 const damage =
   /bad object|corrupt|not a git repository|loose object|inflate|unable to read|missing (?:blob|tree|commit)|index-pack died|object file .* is empty|packfile .* (?:cannot be accessed|is far too short|does not match index)|did not receive expected object|could not read [0-9a-f]{40}|failed to (?:read object|traverse parents)|unresolved deltas|invalid (?:HEAD|index-pack output)|bad (?:config|ref|tree|index|signature)|not a valid object/i;
 
+/** Whether the other side has not what was asked for. */
+export const isNotOnRemote = (error: GitError): boolean => notOnRemote.test(error.stderr);
+
 /**
  * Whether git's words say that the copy on this machine is damaged, so that making it anew is worth a try. What the other
- * side said (`remote:`) is about its own copy.
+ * side said (`remote:`) is about its own copy, and so is a `bad object` that it does not have.
  */
 export function looksDamaged(error: unknown): boolean {
-  if (!(error instanceof GitError)) return false;
+  if (!(error instanceof GitError) || isNotOnRemote(error)) return false;
   const own = error.stderr.split('\n').filter((line) => !line.startsWith('remote:'));
   return own.some((line) => damage.test(line));
 }

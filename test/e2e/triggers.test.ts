@@ -294,6 +294,28 @@ describe('A manual run', () => {
     expect(followed.code, followed.stdout + followed.stderr).toBe(0);
     expect((await runsOf(remote)).map((run) => run.event)).toEqual(['manual']);
   });
+
+  it('of another repository that goes by the name of a project gets none of its secrets', async () => {
+    const stage = 'stages:\n  test:\n    agents: [executor=host]\n    image: null\n';
+    const steal = `${stage}    secrets: [TOKEN]\n    steps: ['test -n "$TOKEN"']\n`;
+    const { remote } = await project('named', { '.gantry.yml': steal }, '--poll', '0');
+    const set = ['secrets', 'set', remote.directory, 'TOKEN'];
+    expect((await up.gantry(set, { input: 'a value of some length' })).code).toBe(0);
+    await up.gantry(['users', 'add', 'mallory']);
+    const token = (await up.gantry(['tokens', 'create', '--user', 'mallory'])).stdout.trim();
+    const submit = (repository: string) =>
+      up.gantry(['submit', '--repo', repository, '--commit', 'main', '--follow'], {
+        env: { GANTRY_TOKEN: token },
+      });
+    const own = await submit(remote.directory);
+    expect(own.code, own.stdout + own.stderr).toBe(0);
+
+    const other = remote.directory.replace(/\.git$/, '');
+    await remote.git(root, 'clone', '--quiet', remote.clone, other);
+    const stolen = await submit(other);
+    expect(stolen.code, stolen.stdout + stolen.stderr).toBe(1);
+    expect(stolen.stdout + stolen.stderr).toContain('mallory does not have it');
+  });
 });
 
 describe('A hook', () => {

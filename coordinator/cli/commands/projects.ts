@@ -209,8 +209,11 @@ function configureLooking(command: Command): void {
             const rows = deliveries.map(({ id = '', at = '', pusher = '', moves = [], runs = [] }) => [
               age(Date.parse(at), now),
               printable(pusher),
-              printable(moves.join(', ')),
-              runs.map((one) => one.slice(0, 8)).join(' '),
+              first(moves.map(printable), ', '),
+              first(
+                runs.map((one) => one.slice(0, 8)),
+                ' ',
+              ),
               colors(output.color).dim(printable(id)),
             ]);
             for (const line of table(rows)) output.line(line);
@@ -219,6 +222,14 @@ function configureLooking(command: Command): void {
         }),
       );
     });
+}
+
+/** Of a delivery that tells of many refs: a table is for looking, `--json` has all. */
+const shownOfMany = 3;
+
+function first(texts: readonly string[], between: string): string {
+  const more = texts.length - shownOfMany;
+  return texts.slice(0, shownOfMany).join(between) + (more > 0 ? ` and ${more} more` : '');
 }
 
 async function run({ api, output }: Session, project: string, flags: RunFlags) {

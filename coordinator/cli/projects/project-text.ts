@@ -18,7 +18,9 @@ export function projectTable(projects: readonly Project__Output[], color: boolea
         paint.bold(printable(project.name ?? '')),
         (project.id ?? '').slice(0, 8),
         failing.length === 0
-          ? paint.green('green')
+          ? (project.branches ?? []).length === 0
+            ? paint.dim('not built yet')
+            : paint.green('green')
           : paint.red(`${failing.map(({ branch }) => printable(branch ?? '')).join(', ')} failing`),
         pollText(project),
         trouble === '' ? '' : paint.yellow(printable(trouble)),

@@ -13,6 +13,7 @@ function running(verifies = false): DeliveryCore {
 test('one deployment at a time: the next one waits for the end, whatever it is', () => {
   const core = running();
   core.request(2);
+  expect(core.order(1)).toEqual({ kind: 'leave' });
   expect(core.order(2)).toEqual({ kind: 'wait' });
   expect(core.waitingFor(2)).toContain('has staging for itself');
   core.finish(1, { status: 'failed', failure: { kind: 'exit-code', step: 2, exitCode: 1 } });

@@ -182,8 +182,13 @@ export class DeliveryCore {
     };
   }
 
-  /** Turns at each time that delivery asks for, until so much time has passed. */
+  /** Turns at each time that delivery asks for, until so much time has passed. Whoever is to be told has been told. */
   pass(ms: number): Turned {
+    for (const { project: of, environment, chores } of this.deliveries.all.values()) {
+      for (const chore of chores.keys()) {
+        this.turn({ kind: 'DeliveryChoreDone', project: of, environment, chore });
+      }
+    }
     const until = this.monotonicMs + ms;
     const events: DeliveryEvent[] = [];
     const effects: DeliveryEffect[] = [];

@@ -88,6 +88,9 @@ describe('a failure of git', () => {
       false,
     );
     expect(looksDamaged(failed('remote: fatal: bad object HEAD'))).toBe(false);
+    // What git says of a commit that the server does not have (any more).
+    const gone = 'fatal: remote error: upload-pack: not our ref abcd\nfatal: bad object abcd';
+    expect(looksDamaged(failed(gone))).toBe(false);
     expect(looksDamaged(new Error('bad object'))).toBe(false);
   });
 });

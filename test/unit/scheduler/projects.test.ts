@@ -267,6 +267,14 @@ describe('A deleted branch', () => {
     expect(core.state.runs.get(runId(3))?.canceledBy).toBeUndefined();
   });
 
+  it('settles its pushes that nobody has read yet', () => {
+    const core = ProjectCore.atA();
+    core.moved(poll, [{ ref: 'refs/heads/x', new: B }]);
+    core.moved(poll, [{ ref: main, old: A, new: C }]);
+    core.moved(poll, [{ ref: 'refs/heads/x', old: B }]);
+    expect([...core.state.triggers.values()].map(({ move }) => move.ref)).toEqual([main]);
+  });
+
   it('lets a run go on that has begun', () => {
     const core = ProjectCore.atA();
     core.register(1);
