@@ -362,7 +362,7 @@ describe('A webhook', () => {
       ['no signature', fetch(hook.url, { method: 'POST', body }), 401],
       ['a wrong signature', post({ ...hook, secret: 'other' }, body), 401],
       ['an old signature', post(hook, body, { timestamp: now - 301 }), 401],
-      ['one from the future', post(hook, body, { timestamp: now + 301 }), 401],
+      ['one from the future', post(hook, body, { timestamp: now + 360 }), 401],
       [
         'another project',
         post({ ...hook, url: hook.url.replace(/.$/, (c) => (c === 'a' ? 'b' : 'a')) }, body),

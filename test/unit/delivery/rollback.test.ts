@@ -112,6 +112,10 @@ test('a rollback during a deployment waits for its end, and comes before what wa
   // Going back from what is under way means going to what is there.
   expect(core.environment().open.at(-1)).toMatchObject({ deployment: 5, of: { of: 2 } });
   expect(core.waitingFor(5)).toContain('has staging for itself');
+  // Nothing but the rollback keeps the newer one.
+  const compared = { kind: 'compared', order: 'newer' } as const;
+  const pair = { one: commitId(4), other: commitId(3) };
+  core.turn({ kind: 'CommitsCompared', ...staging, ...pair, answer: compared });
   core.finish(3);
   expect([core.how(3), core.how(4), core.how(5)]).toEqual(['verified', 'ready', 'locked']);
   expect(core.waitingFor(4)).toContain('has staging for itself');
