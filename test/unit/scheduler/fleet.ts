@@ -303,6 +303,10 @@ export class Fleet {
         this.#send(() => this.#command({ kind: 'RunStored', run: effect.run }));
         break;
       case 'Drain':
+      // The fleet has no projects, so nothing of these is ever asked for.
+      case 'Trigger':
+      case 'Notify':
+      case 'Gate':
         break;
     }
   }
