@@ -302,8 +302,8 @@ export class Fleet {
       case 'Record':
         this.#send(() => this.#command({ kind: 'RunStored', run: effect.run }));
         break;
+      // The fleet drains nobody and has no projects, so nothing of these is ever asked for.
       case 'Drain':
-      // The fleet has no projects, so nothing of these is ever asked for.
       case 'Trigger':
       case 'Notify':
       case 'Gate':
