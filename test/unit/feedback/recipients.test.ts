@@ -18,7 +18,8 @@ const users: Readonly<Record<string, readonly MailAddress[]>> = {
   silent: [],
 };
 const people: People = {
-  addressesOf: (user) => users[user] ?? [],
+  // An author may be called `valueOf`: a plain object has that without being asked.
+  addressesOf: (user) => (Object.hasOwn(users, user) ? (users[user] ?? []) : []),
   ownerOf: (address) => Object.entries(users).find(([, mails]) => mails.includes(address))?.[0],
 };
 
