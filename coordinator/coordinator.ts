@@ -83,7 +83,7 @@ const turnCommands = 500;
  * What a command brings becomes events, and those of one command stand in one entry: a command that would fit none is
  * refused at the door, because in the loop it would end the process, again and again as its sender repeats it.
  */
-const maxCommandBytes = maxEntryBytes - 64 * 1024;
+export const maxCommandBytes = maxEntryBytes - 64 * 1024;
 
 export class Coordinator {
   readonly #options: CoordinatorOptions;

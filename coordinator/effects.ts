@@ -13,6 +13,7 @@ import type { History } from './history/history.js';
 import { RunIndexConflict } from './history/run-index.js';
 import { attemptResults, type AttemptResult, type RunRecord } from './history/record.js';
 import type { RunEvents } from './history/run-events.js';
+import type { Deploying } from './deploying/deploying.js';
 import type { Landing } from './landing/landing.js';
 import type { LogArchiver } from './logs/log-archiver.js';
 import type { PlanStore } from './journal/plans.js';
@@ -33,6 +34,7 @@ export interface EffectsOptions {
   readonly triggers: () => Pick<Triggers, 'perform'>;
   readonly notifier: () => Pick<Notifier, 'notify'>;
   readonly landing: () => Pick<Landing, 'perform'>;
+  readonly deploying: () => Pick<Deploying, 'perform'>;
   readonly log: Logger;
   readonly signal: AbortSignal;
 }
@@ -69,6 +71,10 @@ export class Effects {
         return;
       case 'Gate':
         this.#options.landing().perform(effect.effect);
+        return;
+      case 'Delivery':
+      case 'DescribeDeployment':
+        this.#options.deploying().perform(effect);
         return;
       case 'Record':
         if (this.#recording.has(effect.run)) return;
@@ -134,7 +140,7 @@ export class Effects {
     const { archiver, signal } = this.#options;
     const done: AttemptResult[] = [];
     for (const result of results) {
-      if (result.archived) {
+      if (result.archived || result.from !== undefined) {
         done.push(result);
         continue;
       }
@@ -173,7 +179,9 @@ export class Effects {
         const found = state.runs.get(run);
         return (
           found === undefined ||
-          attemptResults(found).every((result) => result.archived || result.logs.length === 0)
+          attemptResults(found).every(
+            ({ archived, from, logs }) => archived || from !== undefined || logs.length === 0,
+          )
         );
       });
     const waiting = new AbortController();

@@ -4,6 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { basename, dirname, resolve } from 'node:path';
 import { readFile } from 'node:fs/promises';
+import { forMany } from '../shared/async/for-many.js';
 import { InTurn } from '../shared/async/in-turn.js';
 import { Recent } from '../shared/async/recent.js';
 import { S3BlobStore } from '../shared/blob/s3-blob-store.js';
@@ -22,6 +23,7 @@ import type { Services } from './api/services.js';
 import { openBucket } from './bucket.js';
 import { ConfigError, type CoordinatorConfig, type HostPort } from './config.js';
 import { Coordinator } from './coordinator.js';
+import { deployingOf } from './deploying/assemble.js';
 import { natsDispatcher } from './dispatch/nats-dispatcher.js';
 import { Effects } from './effects.js';
 import { feedbackOf } from './feedback/assemble.js';
@@ -41,13 +43,14 @@ import { LogArchiver } from './logs/log-archiver.js';
 import { LogKeeper } from './logs/log-keeper.js';
 import { PlanCache, sweepPlans } from './plan-cache.js';
 import { readPipelineAt } from './source/pipeline-at.js';
+import { deploymentSecrets } from './secrets/scoped-secrets.js';
 import { natsVault } from './secrets/nats-vault.js';
 import { fetchCredential, pushCredential } from './secrets/fetch-credential.js';
 import { gateHookEnvironment } from './secrets/gate-hook.js';
 import { GateRepositories } from './source/gate-repositories.js';
 import { ProjectRepositories } from './source/project-repositories.js';
 import { pollerOf, triggersOf, webhookOf } from './triggers/assemble.js';
-import { startGateRun } from './api/start-gate-run.js';
+import { startOwnRun } from './api/start-own-run.js';
 import { startPush } from './api/start-push.js';
 import { startHttpServer } from './web/http-server.js';
 
@@ -116,6 +119,7 @@ async function assemble(
   });
   releases.push(() => blobs.close());
   const background = new AbortController();
+  forMany(background.signal);
   releases.push(() => background.abort());
   await openBucket({ blobs, log, signal: AbortSignal.any([signal, background.signal]) });
 
@@ -153,6 +157,7 @@ async function assemble(
     triggers: () => triggers,
     notifier: () => feedback.notifier,
     landing: () => gatework.landing,
+    deploying: () => deploying,
     log,
     signal: background.signal,
   });
@@ -203,9 +208,26 @@ async function assemble(
     coordinator: () => coordinator,
     repositories: gates,
     blobs,
-    submit: (plan, retryOf) => startGateRun(services, plan, retryOf),
+    submit: (plan, retryOf) => {
+      const { project, target, commit } = plan.facts;
+      return startOwnRun(services, plan, { gate: project, target, commit }, retryOf);
+    },
     ended: async (run) => (await runs.find(run))?.view,
     tell: (news, stopped) => feedback.gate.tell(news, stopped),
+    log,
+    signal: background.signal,
+  });
+  const deploying = deployingOf({
+    coordinator: () => coordinator,
+    repositories,
+    blobs,
+    plans,
+    history,
+    events,
+    secretsKey: keys.secretsKey,
+    secrets: (project, environment, secrets) => deploymentSecrets(vault, project, environment, secrets),
+    submit: (plan, content) => startOwnRun(services, plan, content),
+    tell: (news, stopped) => feedback.delivery.tell(news, stopped),
     log,
     signal: background.signal,
   });
@@ -228,6 +250,7 @@ async function assemble(
     poller,
     feedback,
     gates,
+    deploying,
     settings: {
       version: gantryVersion(),
       advertise: config.advertise,

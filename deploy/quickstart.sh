@@ -5,18 +5,22 @@
 #   --host-executor    run steps without containers, although Docker may be there
 #   --no-install       install nothing: say what is missing instead
 #   --data DIR         where state is kept (default: that of `gantry up`)
+#   --story            play the whole story instead: a gate, staging, an approval, production, a rollback (two minutes)
+#   --keep             with --story: leave it running
 # GANTRY_BIN_DIR: where gantry and gantry-agent are linked (default: /usr/local/bin as root, else ~/.local/bin)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . deploy/lib.sh
 
-executor=docker data=()
+executor=docker data=() story="" keep=()
 while [ $# -gt 0 ]; do
   case $1 in
     --host-executor) executor=host ;;
     --no-install) export GANTRY_NO_INSTALL=1 ;;
     --data) data=(--data "${2:?--data DIR}"); shift ;;
-    *) sed -n '2,8p' "$0"; exit 2 ;;
+    --story) story=1 ;;
+    --keep) keep=(--keep) ;;
+    *) sed -n '2,10p' "$0"; exit 2 ;;
   esac
   shift
 done
@@ -37,6 +41,13 @@ case ":$PATH:" in
   *":$bin:"*) note "gantry and gantry-agent are in $bin" ;;
   *) note "gantry and gantry-agent are in $bin, which is not on your PATH: add  export PATH=\"$bin:\$PATH\"  to your shell's profile"; PATH="$bin:$PATH" ;;
 esac
+
+if [ -n "$story" ]; then
+  docker_ready || die "the story needs Docker: install it, start it, then run this again"
+  install docker-registry python3
+  deploy/demo-image.sh
+  exec deploy/story/play.sh ${keep[@]+"${keep[@]}"}
+fi
 
 options=()
 if [ "$executor" = docker ] && ! docker_ready; then

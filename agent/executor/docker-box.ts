@@ -1,4 +1,5 @@
 /** A box in a container: opening it, adopting it after a restart, freezing and removing it. */
+import { existsSync } from 'node:fs';
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type Docker from 'dockerode';
@@ -6,14 +7,16 @@ import type { Logger } from 'pino';
 import type { AgentId } from '../../shared/model/ids.js';
 import { parseBoxRecord } from './box-record.js';
 import { startBox, type StartedBox } from './docker-box-start.js';
+import { DockerBuilder, goOn, stillFile } from './docker-build.js';
 import { executorError, statusOf } from './docker-daemon.js';
 import { DockerLink } from './docker-link.js';
 import type { SharedNetwork } from './docker-network.js';
 import { boxPaths, type BoxLimits, type Owned } from './docker-options.js';
 import { removeAttempt } from './docker-removal.js';
 import { startServices } from './docker-services.js';
-import type { Box, BoxSpec } from './executor.js';
+import type { Box, BoxSpec, SlotDirectories } from './executor.js';
 import { attemptDirectory } from './in-directory.js';
+import type { InTurn } from '../../shared/async/in-turn.js';
 import type { Limit } from '../../shared/async/limit.js';
 import { SupervisedBox, type SupervisedBoxOptions } from './supervised-box.js';
 
@@ -25,6 +28,8 @@ export interface BoxHouse {
   readonly log: Logger;
   readonly network: SharedNetwork;
   readonly starts: Limit;
+  /** Who gives a name to an image, and pushes it. */
+  readonly names: InTurn<string>;
   /** On a tmpfs; undefined: scripts lie in the slot. */
   readonly memoryDirectory: string | undefined;
 }
@@ -35,6 +40,7 @@ class DockerBox extends SupervisedBox implements Box {
   readonly #container: Docker.Container;
   readonly #link: DockerLink;
   readonly #inDirectory: string;
+  readonly builder: DockerBuilder;
 
   constructor(
     options: Omit<SupervisedBoxOptions, 'link'> & {
@@ -42,9 +48,11 @@ class DockerBox extends SupervisedBox implements Box {
       readonly owned: Owned;
       readonly container: Docker.Container;
       readonly link: DockerLink;
+      readonly slot: SlotDirectories;
     },
   ) {
     super(options);
+    this.builder = new DockerBuilder(options);
     this.#house = options.house;
     this.#owned = options.owned;
     this.#container = options.container;
@@ -66,6 +74,7 @@ class DockerBox extends SupervisedBox implements Box {
 
   async remove(): Promise<void> {
     this.close();
+    this.builder.end();
     this.#link.dismiss('the box was removed');
     try {
       await removeAttempt(this.#house.docker, this.#owned);
@@ -78,6 +87,7 @@ class DockerBox extends SupervisedBox implements Box {
   /** The agent goes, the box stays; nothing more is told of its step. */
   release(): void {
     this.abandon();
+    this.builder.end();
     this.close();
     this.#link.close();
   }
@@ -135,6 +145,8 @@ export async function adoptDockerBox(house: BoxHouse, spec: BoxSpec): Promise<Do
   if (record === undefined) return undefined;
   const container = house.docker.getContainer(record.container);
   try {
+    // A build held it still when the agent was killed; what was frozen for good stays so.
+    if (existsSync(stillFile(spec.slot))) await goOn(container, spec.slot);
     const { State: state } = await container.inspect();
     const link = new DockerLink({ container, limits: house.limits, log: house.log });
     await link.adopt(state);
@@ -151,6 +163,7 @@ function boxOf(house: BoxHouse, spec: BoxSpec, { container, link, record }: Star
     owned: { agent: house.agent, ref: spec.ref, token: spec.token },
     container,
     link,
+    slot: spec.slot,
     agent: house.agent,
     inDirectory: record.inDirectory,
     outDirectory: spec.slot.out,

@@ -15,6 +15,7 @@ import { removeAllBut } from './docker-removal.js';
 import type { BoxSpec, Executor, FoundBox } from './executor.js';
 import { attemptDirectory, findMemoryDirectory, sweepMemoryDirectory } from './in-directory.js';
 import { removeTree } from './remove-tree.js';
+import { InTurn } from '../../shared/async/in-turn.js';
 import { Limit } from '../../shared/async/limit.js';
 
 export interface DockerExecutorOptions {
@@ -41,6 +42,7 @@ class DockerExecutor implements Executor {
   readonly #network: SharedNetwork;
   // Starting is the cost (namespaces, shim, runc); more at once than cores only makes each wait longer, measured.
   readonly #starts = new Limit(Math.max(1, availableParallelism()));
+  readonly #names = new InTurn<string>();
   #house: Promise<BoxHouse> | undefined;
   readonly #boxes = new Set<DockerBox>();
 
@@ -139,6 +141,7 @@ class DockerExecutor implements Executor {
       log: this.#options.log,
       network: this.#network,
       starts: this.#starts,
+      names: this.#names,
       memoryDirectory: await findMemoryDirectory(this.#options.agentId),
     };
   }

@@ -6,6 +6,8 @@
  * exception, and the only way for an image that exists on this machine alone.
  */
 import type Docker from 'dockerode';
+import { registryOf, type RegistryAccess } from '../../shared/model/registry.js';
+import { accessRemedy, authFor } from './docker-auth.js';
 import { daemonError, isUnreachable, statusOf, wordsOf } from './docker-daemon.js';
 import { ExecutorError, type PullProgress } from './executor.js';
 import {
@@ -22,8 +24,16 @@ const progressEveryMs = 200;
 
 export interface ResolveOptions {
   readonly pinned?: string;
+  readonly registries: () => Promise<RegistryAccess>;
   readonly onProgress: (progress: PullProgress) => void;
   readonly signal: AbortSignal;
+}
+
+interface WantedPull {
+  readonly image: string;
+  readonly pinned: string;
+  readonly key: string;
+  readonly access: RegistryAccess;
 }
 
 interface Pull {
@@ -57,7 +67,7 @@ export class DockerImages {
       if (local !== undefined) return repoDigestFor(image, local.RepoDigests) ?? local.Id;
     }
     options.signal.throwIfAborted();
-    const resolved = `${name}@${await this.#askRegistry(image)}`;
+    const resolved = `${name}@${await this.#askRegistry(image, options)}`;
     return this.#havePinned(image, resolved, options);
   }
 
@@ -81,17 +91,24 @@ export class DockerImages {
     }
   }
 
-  async #askRegistry(image: string): Promise<string> {
+  async #askRegistry(image: string, { registries }: ResolveOptions): Promise<string> {
+    const access = await registries();
+    const authconfig = authFor(image, access);
     try {
-      const answer = await this.#docker.getImage(withTag(image)).distribution();
+      const answer = await this.#docker
+        .getImage(withTag(image))
+        .distribution(authconfig === undefined ? {} : { authconfig });
       return answer.Descriptor.digest;
     } catch (error) {
-      throw await this.#pullError(image, error);
+      throw await this.#pullError(image, access, error);
     }
   }
 
   async #pull(image: string, pinned: string, options: ResolveOptions): Promise<void> {
-    const pull = this.#pulls.get(pinned) ?? this.#beginPull(image, pinned);
+    const access = await options.registries();
+    // One project's pull is not another's: the registry may give it to one of them alone.
+    const key = JSON.stringify([pinned, authFor(image, access)]);
+    const pull = this.#pulls.get(key) ?? this.#beginPull({ image, pinned, key, access });
     pull.listeners.add(options.onProgress);
     const { signal } = options;
     let onAbort = (): void => undefined;
@@ -107,39 +124,42 @@ export class DockerImages {
       if (pull.listeners.size === 0) {
         // Nobody wants it any more; whoever wants it next begins anew.
         pull.abort.abort();
-        this.#forget(pinned, pull);
+        this.#forget(key, pull);
       }
     }
   }
 
-  #beginPull(image: string, pinned: string): Pull {
+  #beginPull(wanted: WantedPull): Pull {
     const abort = new AbortController();
     const listeners = new Set<(progress: PullProgress) => void>();
     const tell = (progress: PullProgress): void => {
       for (const listener of listeners) listener(progress);
     };
-    const done = this.#pullOn(image, pinned, tell, abort.signal).finally(() => this.#forget(pinned, pull));
+    const done = this.#pullOn(wanted, tell, abort.signal).finally(() => this.#forget(wanted.key, pull));
     // Every caller waits for it; this only keeps an abandoned pull's error from ending the process.
     done.catch(() => undefined);
     const pull: Pull = { done, listeners, abort };
-    this.#pulls.set(pinned, pull);
+    this.#pulls.set(wanted.key, pull);
     return pull;
   }
 
-  #forget(pinned: string, pull: Pull): void {
-    if (this.#pulls.get(pinned) === pull) this.#pulls.delete(pinned);
+  #forget(key: string, pull: Pull): void {
+    if (this.#pulls.get(key) === pull) this.#pulls.delete(key);
   }
 
   async #pullOn(
-    image: string,
-    pinned: string,
+    { image, pinned, access }: WantedPull,
     tell: (progress: PullProgress) => void,
     signal: AbortSignal,
   ): Promise<void> {
+    const authconfig = authFor(image, access);
     const tally = new PullTally(image);
     let toldAt = -Infinity;
     try {
-      const stream = await this.#docker.pull(pinned, { abortSignal: signal });
+      const stream = await this.#docker.pull(pinned, {
+        abortSignal: signal,
+        ...(authconfig === undefined ? {} : { authconfig }),
+      });
       await new Promise<void>((resolve, reject) => {
         let failed: string | undefined;
         const onEvent = (event: PullEvent): void => {
@@ -158,22 +178,22 @@ export class DockerImages {
         this.#docker.modem.followProgress(stream, onFinished, onEvent);
       });
     } catch (error) {
-      throw await this.#pullError(image, error);
+      throw await this.#pullError(image, access, error);
     }
   }
 
   /** Registries' failures come as 500 (or 4xx) with nothing but words. */
-  async #pullError(image: string, error: unknown): Promise<ExecutorError> {
+  async #pullError(image: string, access: RegistryAccess, error: unknown): Promise<ExecutorError> {
     if (isUnreachable(error)) return daemonError(error, `pull ${image}`);
     const words = wordsOf(error).replaceAll('\n', ' ');
     const transient = isTransient(words, statusOf(error));
     const here = (await this.#inspect(withTag(image)).catch(() => undefined)) !== undefined;
-    const remedy = here
-      ? '; it exists on this agent, whose --local-images does not allow it'
-      : transient
-        ? '; is the registry reachable from this agent?'
-        : '; check its name and tag, and that it may be pulled without credentials';
-    return unavailable(image, `${words}${remedy}`, transient, error);
+    const remedy = transient ? '; is the registry reachable from this agent?' : accessRemedy(image, access);
+    const local = here ? '; it exists on this agent, whose --local-images does not allow it' : '';
+    // Docker's own registry says of names that it does not know that access is denied.
+    const isElsewhere =
+      here && (transient || (registryOf(image) === 'docker.io' && access.credentials.length === 0));
+    return unavailable(image, `${words}${local}${isElsewhere ? '' : remedy}`, transient, error);
   }
 }
 

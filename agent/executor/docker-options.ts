@@ -48,6 +48,15 @@ export const labelsOf = (owned: Owned, role: Role): Record<string, string> => ({
   [labelNames.token]: String(owned.token),
 });
 
+/**
+ * Of an image that was built. Other names than those of containers: whatever is started from the image, by anybody, has
+ * its labels too, and an agent removes containers that have its own.
+ */
+export const imageLabels = (owned: Owned): Record<string, string> => ({
+  'gantry.built.agent': owned.agent,
+  'gantry.built.attempt': attemptKey(owned.ref),
+});
+
 /** Filters by labels as the list calls take them. */
 export const labelFilter = (labels: Readonly<Record<string, string>>): { label: string[] } => ({
   label: Object.entries(labels).map(([name, value]) => `${name}=${value}`),

@@ -10,7 +10,8 @@
  */
 import type { Failure } from '../../shared/model/failure.js';
 import type { AttemptRef, Token } from '../../shared/model/ids.js';
-import type { PlannedService } from '../../shared/model/pipeline.js';
+import type { PlannedBuild, PlannedService } from '../../shared/model/pipeline.js';
+import type { RegistryAccess } from '../../shared/model/registry.js';
 
 export class ExecutorError extends Error {
   constructor(
@@ -63,6 +64,28 @@ export interface StepCommand {
   readonly logLimitBytes: number;
 }
 
+export interface BuildCommand {
+  readonly number: number;
+  readonly build: PlannedBuild;
+  /**
+   * The context as a tar, made bit by bit while nothing runs in the box; `say` writes a line to the log. What it throws is
+   * thrown by the build.
+   */
+  readonly context: (say: (line: string) => void, signal: AbortSignal) => AsyncIterable<Uint8Array>;
+  /** Name of the Dockerfile in it. */
+  readonly dockerfile: string;
+  readonly registries: () => Promise<RegistryAccess>;
+  readonly onProgress: (progress: PullProgress) => void;
+  readonly logLimitBytes: number;
+}
+
+export interface BuiltImage {
+  /** What the image is started by: `name@sha256:…` where it was pushed, else its id. */
+  readonly reference: string;
+  /** What each of its tags means. */
+  readonly tags: readonly { readonly image: string; readonly digest: string }[];
+}
+
 export type StepExit =
   /** Ended by itself: `exitCode` 0..255 (128 + n for signal n). */
   | { readonly kind: 'exited'; readonly exitCode: number }
@@ -78,6 +101,8 @@ export interface StepResult {
   readonly incomplete?: string;
   /** What the author should know although the step did not fail, a sentence each: lines of `$GANTRY_ENV` not taken. */
   readonly notes?: readonly string[];
+  /** Of a build. */
+  readonly built?: BuiltImage;
 }
 
 /** Reads a step's log. The descriptor was opened before the step began; a file swapped afterwards does not matter. */
@@ -104,6 +129,18 @@ export interface RunningStep {
   terminate(graceMs: number): Promise<void>;
 }
 
+/**
+ * Builds images beside a box's steps: one at a time, each followed like a step. A build ends with the process that began
+ * it, for its daemon's connection does.
+ */
+export interface ImageBuilder {
+  startBuild(command: BuildCommand, handle: StepHandle): Promise<RunningStep>;
+  /** After a restart of the agent the build is done anew, what is known of it taken from the daemon's cache; its log goes on. */
+  resumeBuild(command: BuildCommand, handle: StepHandle): Promise<RunningStep>;
+  /** The log of a build that has ended; undefined when it is gone. */
+  openLog(command: BuildCommand, handle: StepHandle): Promise<StepLog | undefined>;
+}
+
 export interface Box {
   /** `bash` or `sh`: for `StepStarted`. */
   readonly shell: string;
@@ -111,8 +148,10 @@ export interface Box {
   readonly owner: { readonly uid: number; readonly gid: number };
   /** Where the workspace is inside the box: `/workspace`, or its real path on the host executor. */
   readonly workspacePath: string;
+  /** Absent: no images can be built here. */
+  readonly builder?: ImageBuilder;
   /** Names the step before it runs, so that the handle can be made durable. No side effects on the box. */
-  prepareStep(command: StepCommand): Promise<StepHandle>;
+  prepareStep(command: Pick<StepCommand, 'number'>): Promise<StepHandle>;
   startStep(command: StepCommand, handle: StepHandle): Promise<RunningStep>;
   /** After a restart of the agent: the step that was started with this handle, running or ended. */
   resumeStep(command: StepCommand, handle: StepHandle): Promise<RunningStep>;
@@ -143,6 +182,8 @@ export interface Executor {
     image: string,
     options: {
       readonly pinned?: string;
+      /** Asked for only where a registry is. */
+      readonly registries: () => Promise<RegistryAccess>;
       readonly onProgress: (progress: PullProgress) => void;
       readonly signal: AbortSignal;
     },

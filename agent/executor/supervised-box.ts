@@ -54,7 +54,7 @@ export class SupervisedBox {
     this.workspacePath = options.place.workspace;
   }
 
-  prepareStep(command: StepCommand): Promise<StepHandle> {
+  prepareStep(command: Pick<StepCommand, 'number'>): Promise<StepHandle> {
     return Promise.resolve({
       number: command.number,
       id: `${command.number}-${randomBytes(8).toString('hex')}`,

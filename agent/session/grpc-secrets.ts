@@ -1,6 +1,7 @@
 /** `Fleet.Secrets`: what the coordinator gives to the holder of an attempt. */
 import type { GitCredential } from '../../shared/git/credential.js';
 import type { AttemptRef, Token } from '../../shared/model/ids.js';
+import type { RegistryAccess } from '../../shared/model/registry.js';
 import type { SecretsResponse__Output } from '../../shared/wire/gen/gantry/v1/SecretsResponse.js';
 import { attemptRefToWire } from '../../shared/wire/refs.js';
 import type { FleetCalls } from './grpc-calls.js';
@@ -17,8 +18,14 @@ export async function secretsOf(
   return {
     values: new Map(Object.entries(answer.values ?? {})),
     ...(checkout === undefined ? {} : { checkout }),
+    registries: registriesOf(answer),
     ...(secret === '' ? {} : { refused: { secret, why: answer.refusedWhy ?? '' } }),
   };
+}
+
+function registriesOf({ registries = [], registriesWithheld = '' }: SecretsResponse__Output): RegistryAccess {
+  const credentials = registries.map(({ host = '', user = '', password = '' }) => ({ host, user, password }));
+  return { credentials, ...(registriesWithheld === '' ? {} : { withheld: registriesWithheld }) };
 }
 
 function credentialOf(answer: SecretsResponse__Output): GitCredential | undefined {

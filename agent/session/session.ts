@@ -17,6 +17,7 @@ import type {
 import type { GitCredential } from '../../shared/git/credential.js';
 import type { Report } from '../../shared/model/event.js';
 import type { AttemptRef, Token } from '../../shared/model/ids.js';
+import type { RegistryAccess } from '../../shared/model/registry.js';
 import type { PresignedUrl } from '../../shared/blob/presigned-url.js';
 
 /** Multipart as the session offers it: URLs of parts in batches, then `finish` with the ETags in order, or `abort`. */
@@ -35,6 +36,8 @@ export interface AttemptSecrets {
   readonly values: ReadonlyMap<string, string>;
   /** For fetching the code from the project's own repository, where it needs one. */
   readonly checkout?: GitCredential;
+  /** For images that the agent's daemon pulls and pushes; absent: none. */
+  readonly registries?: RegistryAccess;
   /** A secret that the stage names and does not get, and what to do about it: a sentence. */
   readonly refused?: { readonly secret: string; readonly why: string };
 }

@@ -23,6 +23,7 @@ export function factsEnv(assignment: Assignment, place: Place): Readonly<Record<
     GANTRY_COMMIT: facts.commit,
     GANTRY_BASE_COMMIT: facts.baseCommit,
     GANTRY_BRANCH: facts.branch,
+    GANTRY_TARGET: facts.target,
     GANTRY_TAG: facts.tag,
     GANTRY_AUTHOR: facts.author,
     GANTRY_MESSAGE: facts.title,

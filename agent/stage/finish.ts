@@ -92,7 +92,10 @@ async function storeArtifacts(
   await stopWriters(context, box);
   // A cancel that comes while a success is uploaded still cancels it.
   const until = AbortSignal.any([signal, stop.keeping]);
-  const onProgress = progressOf(context);
+  const say = progressOf(context);
+  // While it is tried again, whoever asks why hears of the storage, not only of what is tried.
+  let trouble = '';
+  const onProgress = (activity: string): void => say(`${activity}${trouble}`);
   for (let failures = 0; ; failures += 1) {
     signal.throwIfAborted();
     try {
@@ -110,7 +113,8 @@ async function storeArtifacts(
       signal.throwIfAborted();
       if (!isStorageAway(error)) return { failure: failureOf(error, tools.settings.agentName) };
       tools.log.warn({ attempt: context.key, err: error }, 'artifacts could not be stored yet');
-      onProgress(`storage is away, trying again: ${error.message}`);
+      say(`storage is away, trying again: ${error.message}`);
+      trouble = ` (storage was away: ${error.message})`;
       await pause(backoffMs(storageBackoff, failures, Math.random()), undefined, { signal: until }).catch(
         () => undefined, // Stopped: the next turn says so.
       );

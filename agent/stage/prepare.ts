@@ -128,7 +128,8 @@ async function openBox(
   return { box, ready };
 }
 
-async function resolveImage(
+/** By the run's pin where it has one; what is found is reported. */
+export async function resolveImage(
   context: AttemptContext,
   image: string,
   onProgress: OnProgress,
@@ -138,6 +139,7 @@ async function resolveImage(
   const pinned = Object.hasOwn(images, image) ? images[image] : undefined;
   const digest = await context.tools.executor.resolveImage(image, {
     ...(pinned === undefined ? {} : { pinned }),
+    registries: () => context.secrets.registries(signal),
     onProgress: ({ activity, fraction }) => onProgress(activity, fraction),
     signal,
   });

@@ -44,6 +44,9 @@ export async function runStage(context: AttemptContext, holder: BoxHolder): Prom
   await finish(context, holder.box, outcome);
 }
 
+/** `AttemptStarted` comes before all other reports. */
+const reportOfStart = 1;
+
 function reportStart(context: AttemptContext): void {
   if (context.outbox.lastNumber > 0) return;
   const { plan } = context.record.state.assignment;
@@ -79,6 +82,7 @@ async function runSteps(context: AttemptContext, holder: BoxHolder): Promise<Fai
   const box = holder.box ?? (await newBox(context));
   holder.box = box;
   await knowSecrets(context);
+  await mayBegin(context);
   for (const step of record.state.assignment.plan.steps) {
     if (step.skipped === true) continue;
     const state = record.state.steps.get(step.number);
@@ -92,6 +96,15 @@ async function runSteps(context: AttemptContext, holder: BoxHolder): Promise<Fai
     if (failure !== undefined) return failure;
   }
   return undefined;
+}
+
+/**
+ * A deployment happens once: its first step waits until it is durable at the coordinator that this attempt began, for then no
+ * other ever will.
+ */
+async function mayBegin({ record, outbox, stop }: AttemptContext): Promise<void> {
+  if (record.state.assignment.plan.environment === undefined) return;
+  await outbox.whenAcknowledged(reportOfStart, stop.wanted);
 }
 
 /**

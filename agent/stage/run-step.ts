@@ -8,13 +8,13 @@
  */
 import type { Failure } from '../../shared/model/failure.js';
 import type { PlannedStep } from '../../shared/model/pipeline.js';
-import type { Box, RunningStep, StepCommand, StepResult } from '../executor/executor.js';
+import type { Box, RunningStep, StepResult } from '../executor/executor.js';
 import { report, type AttemptContext } from './context.js';
-import { stepEnv } from './facts.js';
 import { failureOf } from './failure-of.js';
 import type { StepState } from './attempt-state.js';
 import { maskedFailure, maskedResult } from './masked.js';
 import { untilAborted } from './step-logs.js';
+import { workOf, type StepWork } from './step-work.js';
 import { failureOfStop, type StopReason } from './stop.js';
 
 /** Runs the step, or goes on with one that was begun. Returns its failure; throws `Stopped` when it is left alone. */
@@ -25,16 +25,19 @@ export async function runStep(
   begun: StepState | undefined,
 ): Promise<Failure | undefined> {
   const { tools } = context;
-  const command = await commandOf(context, box, step);
+  const work = await workOf(context, box, step);
   const startedAt = performance.now() - (begun === undefined ? 0 : Math.max(0, tools.now() - begun.begunAt));
   let result: StepResult | undefined;
   let failure: Failure | undefined;
   try {
     const running =
-      begun === undefined ? await start(context, box, command) : await box.resumeStep(command, begun.handle);
+      begun === undefined ? await start(context, step.number, work) : await work.resume(begun.handle);
     context.logs.open(step.number, running.log);
     const ended = await follow(context, step, running, startedAt);
     result = maskedResult(ended.result, context.secrets);
+    for (const { image, digest } of result.built?.tags ?? []) {
+      report(context, { kind: 'ImageResolved', image, digest, built: true });
+    }
     failure = ended.failure === undefined ? undefined : maskedFailure(ended.failure, context.secrets);
     context.logs.ended(step.number, result.logBytes);
   } catch (error) {
@@ -105,36 +108,18 @@ export async function reopenLog(
   state: StepState,
 ): Promise<void> {
   if (state.ended === undefined || context.record.state.logs.get(step.number)?.shipped !== undefined) return;
-  const running = await box.resumeStep(await commandOf(context, box, step), state.handle);
-  await untilAborted(running.finished, context.stop.alive);
-  context.logs.open(step.number, running.log);
+  const work = await workOf(context, box, step);
+  context.logs.open(step.number, await work.reopen(state.handle));
   context.logs.ended(step.number, state.ended.result.logBytes);
 }
 
-async function start(context: AttemptContext, box: Box, command: StepCommand): Promise<RunningStep> {
-  const handle = await box.prepareStep(command);
+async function start(context: AttemptContext, step: number, work: StepWork): Promise<RunningStep> {
+  const handle = await work.prepare();
   context.stop.wanted.throwIfAborted();
-  const step = command.number;
   const written = context.record.append({ kind: 'begun', step, at: context.tools.now(), handle });
-  report(context, { kind: 'StepStarted', step, shell: box.shell });
+  report(context, { kind: 'StepStarted', step, shell: work.shell });
   await written;
-  return box.startStep(command, handle);
-}
-
-async function commandOf(context: AttemptContext, box: Box, step: PlannedStep): Promise<StepCommand> {
-  const { settings } = context.tools;
-  const place = { agent: settings.agentName, workspace: box.workspacePath };
-  await context.secrets.get(context.stop.wanted);
-  const { assignment } = context.record.state;
-  const written = await box.readEnv();
-  const secret = (name: string): string => context.secrets.value(name);
-  return {
-    number: step.number,
-    run: step.run,
-    ...stepEnv({ assignment, place, written, step, secret }),
-    ...(step.workdir === undefined ? {} : { workdir: step.workdir }),
-    logLimitBytes: settings.logLimitBytes,
-  };
+  return work.start(handle);
 }
 
 interface Ended {

@@ -7,6 +7,7 @@
  *        └──┘ the coordinator is away: asked until it answers, or the attempt is not wanted any more
  */
 import type { GitCredential } from '../../shared/git/credential.js';
+import { noRegistryAccess, type RegistryAccess } from '../../shared/model/registry.js';
 import type { PlannedStage } from '../../shared/model/pipeline.js';
 import { createMasker, type Masker } from '../logs/mask.js';
 import { SessionRefused, type AttemptSecrets } from '../session/session.js';
@@ -57,6 +58,17 @@ export class StageSecrets {
       if (!(error instanceof SessionRefused)) throw error;
       const message = `no access to the repository: ${error.message}`;
       throw new StageError({ kind: 'checkout-failed', message, transient: false }, { cause: error });
+    }
+  }
+
+  /** For images; empty where nothing is known for the project, or the coordinator gives nothing. */
+  async registries(signal: AbortSignal): Promise<RegistryAccess> {
+    try {
+      return (await this.#answer(signal)).registries ?? noRegistryAccess;
+    } catch (error) {
+      if (!(error instanceof SessionRefused)) throw error;
+      // Most images need no credentials.
+      return { credentials: [], withheld: error.message };
     }
   }
 

@@ -1,9 +1,11 @@
 /** What the audit shows of an event: a row, where somebody caused it. Pure. */
+import type { Force } from '../../shared/model/deployment.js';
 import { describeEjection } from '../../shared/model/ejection.js';
 import type { Event } from '../../shared/model/event.js';
 import { describePause, sourceName, type GateEvent } from '../../shared/model/gate.js';
 import type { AgentId, ProjectId, RunId } from '../../shared/model/ids.js';
 import type { MoveSource, RecordedMove } from '../../shared/model/project.js';
+import { deliveryRow } from './audit-deliveries.js';
 
 export interface AuditRow {
   /** Of the journal; with `place` in the entry it names the row. */
@@ -58,7 +60,7 @@ export function auditRowOf(event: Event, names: AuditNames): AuditDeed | undefin
         action: retryOf === undefined ? `run.${facts.event}` : 'run.retry',
         subject: run,
         project: { id: facts.project, name: facts.projectName },
-        detail: retryOf === undefined ? what.join(' ') : `of ${retryOf}`,
+        detail: retryOf === undefined ? what.join(' ') : `of ${retryOf}${forced(facts.force)}`,
       };
     }
     case 'CancelRequested': {
@@ -137,6 +139,26 @@ export function auditRowOf(event: Event, names: AuditNames): AuditDeed | undefin
     case 'GatePaused':
     case 'GateResumed':
       return gateRow(event, names);
+    case 'EnvironmentSet':
+    case 'EnvironmentRemoved':
+    case 'EnvironmentHeld':
+    case 'EnvironmentResumed':
+    case 'EnvironmentCompared':
+    case 'EnvironmentChoreDone':
+    case 'DeployRequested':
+    case 'DeployAmended':
+    case 'DeployApprovalAsked':
+    case 'DeployCleared':
+    case 'DeployApproved':
+    case 'DeployLocked':
+    case 'DeployBegan':
+    case 'DeployStepsEnded':
+    case 'DeployUnknown':
+    case 'DeployReturned':
+    case 'DeployStageReleased':
+    case 'DeployEnded':
+    case 'DeployEndedLate':
+      return deliveryRow(event, names);
     case 'GateTargetSeen':
     case 'GateMerged':
     case 'GateConflicted':
@@ -164,6 +186,8 @@ export function auditRowOf(event: Event, names: AuditNames): AuditDeed | undefin
       return undefined;
   }
 }
+
+const forced = (force: Force | undefined): string => (force === undefined ? '' : `, forced: ${force.reason}`);
 
 type GateNews = Extract<
   GateEvent,

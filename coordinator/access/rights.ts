@@ -5,6 +5,7 @@
  */
 import type { AccessHandlers } from '../../shared/wire/gen/gantry/v1/Access.js';
 import type { AgentLinkHandlers } from '../../shared/wire/gen/gantry/v1/AgentLink.js';
+import type { EnvironmentsHandlers } from '../../shared/wire/gen/gantry/v1/Environments.js';
 import type { FleetHandlers } from '../../shared/wire/gen/gantry/v1/Fleet.js';
 import type { GateHandlers } from '../../shared/wire/gen/gantry/v1/Gate.js';
 import type { ProjectsHandlers } from '../../shared/wire/gen/gantry/v1/Projects.js';
@@ -58,6 +59,7 @@ export interface ServiceHandlers {
   readonly Runs: RunsHandlers;
   readonly Projects: ProjectsHandlers;
   readonly Gate: GateHandlers;
+  readonly Environments: EnvironmentsHandlers;
   readonly Access: AccessHandlers;
   readonly Fleet: FleetHandlers;
   readonly AgentLink: AgentLinkHandlers;
@@ -105,6 +107,22 @@ export const table = {
     Pause: admin,
     Resume: admin,
     Protect: admin,
+  },
+  // Whoever may deploy is an admin, and for approving whomever the environment names.
+  Environments: {
+    Add: admin,
+    Set: admin,
+    Remove: admin,
+    List: read,
+    Show: read,
+    Diff: read,
+    Hold: admin,
+    Resume: admin,
+    Settle: admin,
+    // Who is neither named by the environment nor an admin is refused: see api/approve.ts.
+    Approve: write,
+    Reject: write,
+    Rollback: admin,
   },
   Access: {
     AddUser: installation,

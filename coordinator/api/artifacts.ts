@@ -1,11 +1,11 @@
 /** Artifacts of a run: manifests are read from storage, checked against the journal's SHA-256, and kept a while. */
 import type { PresignedUrl } from '../../shared/blob/presigned-url.js';
 import { BlobError } from '../../shared/blob/blob-error.js';
-import { artifactKey, manifestKey } from '../../shared/blob/layout.js';
+import { artifactKey } from '../../shared/blob/layout.js';
 import type { FileEntry, Manifest, ManifestArtifact } from '../../shared/model/artifact.js';
-import type { AttemptRef } from '../../shared/model/ids.js';
+import type { AttemptRef, Sha256 } from '../../shared/model/ids.js';
 import type { ArtifactView } from '../../shared/model/run.js';
-import { sha256Hex } from '../access/keys.js';
+import { readManifest } from '../history/read-manifest.js';
 import { latestResult } from '../history/record.js';
 import { ApiError } from './api-error.js';
 import { selectStages, type FoundRun } from './run-lookup.js';
@@ -18,7 +18,6 @@ export interface FoundArtifact {
   readonly get?: PresignedUrl;
 }
 
-const maxManifestBytes = 64 * 1024 * 1024;
 const presignSeconds = 3600;
 
 export async function artifactsOf(
@@ -31,8 +30,12 @@ export async function artifactsOf(
   for (const stage of stages) {
     const result = latestResult(found.results, stage.number);
     if (result?.manifest === undefined) continue;
-    const ref: AttemptRef = { run: found.view.run, stage: stage.number, attempt: result.attempt };
-    const manifest = await readManifest(services, ref, result.manifest.sha256);
+    const ref: AttemptRef = result.from ?? {
+      run: found.view.run,
+      stage: stage.number,
+      attempt: result.attempt,
+    };
+    const manifest = await manifestOf(services, ref, result.manifest.sha256);
     for (const artifact of manifest.artifacts) {
       if (query.name !== '' && artifact.name !== query.name) continue;
       const key = artifactKey(ref, artifact.number);
@@ -68,26 +71,17 @@ export const pathBytes = (file: FileEntry): Buffer =>
 /** Lossy where the name is not UTF-8. */
 export const shownPath = (file: FileEntry): string => pathBytes(file).toString();
 
-async function readManifest(services: Services, ref: AttemptRef, sha256: string): Promise<Manifest> {
+async function manifestOf(services: Services, ref: AttemptRef, sha256: Sha256): Promise<Manifest> {
   const cached = services.manifests.get(sha256);
   if (cached !== undefined) return cached;
-  let bytes: Buffer;
   try {
-    bytes = await services.blobs.getBytes(manifestKey(ref), { maxBytes: maxManifestBytes });
+    const manifest = await readManifest(services.blobs, ref, sha256);
+    services.manifests.set(sha256, manifest);
+    return manifest;
   } catch (error) {
     if (!(error instanceof BlobError)) throw error;
     throw new ApiError('unavailable', `the manifest of stage ${ref.stage} cannot be read: ${error.message}`, {
       cause: error,
     });
   }
-  if (sha256Hex(bytes) !== sha256) {
-    throw new ApiError(
-      'unavailable',
-      `the manifest of stage ${ref.stage} is not the one that its agent stored`,
-    );
-  }
-  // Its SHA-256 is that of what the agent made in this shape; file paths in it are checked by whoever writes files.
-  const manifest = JSON.parse(bytes.toString()) as Manifest;
-  services.manifests.set(sha256, manifest);
-  return manifest;
 }

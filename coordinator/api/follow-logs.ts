@@ -117,7 +117,7 @@ async function* followAttempt(
   if (signal.aborted) return false;
   const found = await find(services, what);
   if (!isComplete(found.end, cursors) || found.end?.kind === 'lost') {
-    const rest = { ref, result: found.result, cursors, wanted };
+    const rest = { ref: found.result?.from ?? ref, result: found.result, cursors, wanted };
     for await (const piece of remainingLog(services, rest, signal)) yield named(piece, stage, ref.attempt);
   }
   return found.end?.kind !== 'finished';

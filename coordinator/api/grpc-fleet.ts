@@ -47,7 +47,7 @@ export const grpcFleet = (services: Services): Guarded<'Fleet'> =>
       };
     },
     Secrets: async (request, { agent: caller, isPrivate }) => {
-      const { values, checkout, refused } = await secretsFor(services, {
+      const { values, checkout, registries, refused } = await secretsFor(services, {
         agent: caller.agent,
         ref: attemptRefFromWire(request.ref),
         token: tokenFromWire(request.token),
@@ -57,6 +57,8 @@ export const grpcFleet = (services: Services): Guarded<'Fleet'> =>
         values: Object.fromEntries(values),
         refusedSecret: refused?.secret ?? '',
         refusedWhy: refused?.why ?? '',
+        registries: registries.credentials.map((each) => ({ ...each })),
+        registriesWithheld: registries.withheld ?? '',
         ...(checkout?.kind === 'https' ? { https: { user: checkout.user, token: checkout.token } } : {}),
         ...(checkout?.kind === 'ssh'
           ? { ssh: { privateKey: checkout.privateKey, knownHosts: checkout.knownHosts } }

@@ -20,6 +20,7 @@ import type { Report__Output } from '../../shared/wire/gen/gantry/v1/Report.js';
 import { reportFromWire, type SentReport } from '../../shared/wire/report.js';
 import { attemptRefFromWire, attemptRefToWire, tokenFromWire } from '../../shared/wire/refs.js';
 import { WireError, parsed } from '../../shared/wire/wire-error.js';
+import { forMany } from '../../shared/async/for-many.js';
 import { Recent } from '../../shared/async/recent.js';
 import { sleep } from '../../shared/async/sleep.js';
 import { LogRefused } from '../logs/live-log.js';
@@ -92,7 +93,7 @@ class Link {
     this.#services = services;
     this.#call = call;
     this.#links = links;
-    this.#signal = AbortSignal.any([callSignal(call), this.#ended.signal]);
+    this.#signal = forMany(AbortSignal.any([callSignal(call), this.#ended.signal]));
     // Without a listener a broken stream would end the process.
     call.on('error', () => this.#ended.abort());
   }

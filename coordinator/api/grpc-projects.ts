@@ -6,13 +6,16 @@ import type { Credential__Output } from '../../shared/wire/gen/gantry/v1/Credent
 import type { Project as ProjectMessage } from '../../shared/wire/gen/gantry/v1/Project.js';
 import type { ProjectSelector__Output } from '../../shared/wire/gen/gantry/v1/ProjectSelector.js';
 import type { ProjectSettings__Output } from '../../shared/wire/gen/gantry/v1/ProjectSettings.js';
+import type { RegistryCredential__Output } from '../../shared/wire/gen/gantry/v1/RegistryCredential.js';
 import type { Secret as SecretMessage } from '../../shared/wire/gen/gantry/v1/Secret.js';
 import { parsed } from '../../shared/wire/wire-error.js';
 import type { Reach } from '../access/reach.js';
-import type { VaultEntry } from '../secrets/vault.js';
+import type { ScopedSecret } from '../secrets/scoped-secrets.js';
 import { describeMove } from '../triggers/moves.js';
 import { demand, guard, type Guarded } from './grpc-door.js';
 import { gateChangeFrom, gateSettingsMessage } from './gate-settings.js';
+import { demandPrivate } from './private-call.js';
+import { shownRegistries, type RegistryChange } from './project-registries.js';
 import { listSecrets, removeSecret, setSecret } from './project-secrets.js';
 import {
   addProject,
@@ -33,13 +36,16 @@ export function grpcProjects(services: Services): Guarded<'Projects'> {
     resolveProject(services, selector?.project ?? '', (project) => reach.has(project));
 
   return guard(services, 'Projects', {
-    Add: async (request, { user, reach, signal }) => {
+    Add: async (request, call) => {
+      demandPrivateFor(request, call);
+      const { user, reach, signal } = call;
       const repository = await checkRepositoryAllowed(request.url ?? '', services.settings.repoRoots);
       demand(reach, projectOf(repository.name));
       const { project, madeSecrets } = await addProject(services, {
         url: request.url ?? '',
         settings: settingsFrom(request.settings, { domains: true, webhooks: true }),
         credentials: credentialsFrom(request),
+        registries: (request.registries ?? []).map(registryFrom),
         by: user.name,
         signal,
       });
@@ -47,13 +53,16 @@ export function grpcProjects(services: Services): Guarded<'Projects'> {
       await services.poller.pollNow(project.id).catch(() => undefined); // the project says what is wrong
       return withSecrets(await projectMessage(services, project), madeSecrets);
     },
-    Set: async (request, { user, reach, signal }) => {
+    Set: async (request, call) => {
+      demandPrivateFor(request, call);
+      const { user, reach, signal } = call;
       const { project, madeSecrets } = await changeProject(services, await resolve(request.project, reach), {
         settings: settingsFrom(request.settings, {
           domains: request.setMailDomains ?? false,
           webhooks: request.setWebhooks ?? false,
         }),
         credentials: credentialsFrom(request),
+        registries: (request.registries ?? []).map(registryFrom),
         by: user.name,
         signal,
       });
@@ -96,7 +105,9 @@ export function grpcProjects(services: Services): Guarded<'Projects'> {
       const { run, again, warnings } = await submitRun(services, order, signal);
       return { run, again, warnings: [...warnings] };
     },
-    Hook: async (request, { user, reach }) => {
+    Hook: async (request, call) => {
+      demandPrivate(call, 'secrets of hooks');
+      const { user, reach } = call;
       const project = await resolve(request.project, reach);
       const rotate = request.rotate ?? false;
       const secret = await hookSecret(services, project.id, { rotate, by: user.name });
@@ -107,18 +118,23 @@ export function grpcProjects(services: Services): Guarded<'Projects'> {
       const { id } = await resolve(request, reach);
       return { deliveries: await deliveriesOf(services, id) };
     },
-    SetSecret: async (request, { user, reach }) => {
+    SetSecret: async (request, call) => {
+      demandPrivate(call, 'secrets');
+      const { user, reach } = call;
       const project = await resolve(request.project, reach);
       const { name = '', value = '' } = request;
-      return secretMessage(await setSecret(services, { project, name, value, by: user.name }));
+      const order = { project, name, value, by: user.name, ...scopeOf(request.environment) };
+      return secretMessage(await setSecret(services, order));
     },
     ListSecrets: async (request, { reach }) => {
-      const secrets = await listSecrets(services, await resolve(request, reach));
+      const project = await resolve(request.project, reach);
+      const secrets = await listSecrets(services, { project, ...scopeOf(request.environment) });
       return { secrets: secrets.map(secretMessage) };
     },
     RemoveSecret: async (request, { user, reach }) => {
       const project = await resolve(request.project, reach);
-      await removeSecret(services, { project, name: request.name ?? '', by: user.name });
+      const order = { project, name: request.name ?? '', by: user.name, ...scopeOf(request.environment) };
+      await removeSecret(services, order);
       return {};
     },
   });
@@ -136,8 +152,12 @@ const withSecrets = (message: ProjectMessage, made: ReadonlyMap<string, string>)
   },
 });
 
-const secretMessage = ({ slot, changedAt, changedBy }: VaultEntry): SecretMessage => ({
-  name: slot.name,
+const scopeOf = (environment: string | undefined): { readonly environment?: string } =>
+  environment === undefined || environment === '' ? {} : { environment };
+
+const secretMessage = ({ name, environment, changedAt, changedBy }: ScopedSecret): SecretMessage => ({
+  name,
+  environment: environment ?? '',
   changedAt: new Date(changedAt).toISOString(),
   changedBy,
 });
@@ -148,9 +168,10 @@ async function usualRef({ coordinator }: Services, { id, settings }: Project): P
 }
 
 async function projectMessage(services: Services, project: Project): Promise<ProjectMessage> {
-  const [fetchCredential, pushCredential, known] = await Promise.all([
+  const [fetchCredential, pushCredential, registries, known] = await Promise.all([
     shownCredential(services, project.id, 'fetch'),
     shownCredential(services, project.id, 'push'),
+    shownRegistries(services, project),
     services.coordinator.read(({ state }) => {
       const found = state.projects.get(project.id);
       return {
@@ -177,6 +198,7 @@ async function projectMessage(services: Services, project: Project): Promise<Pro
     trouble: services.poller.troubleOf(id) ?? '',
     fetchCredential,
     pushCredential,
+    registries: [...registries],
   };
 }
 
@@ -215,10 +237,31 @@ function settingsFrom(
   };
 }
 
-function credentialsFrom(request: {
+interface CredentialsMessage {
   readonly fetch?: Credential__Output | null;
   readonly push?: Credential__Output | null;
-}): CredentialsChange {
+  readonly registries?: readonly RegistryCredential__Output[];
+}
+
+/** What it brings, or is answered with: a webhook without a secret gets one that is made here. */
+function demandPrivateFor(
+  request: CredentialsMessage & { readonly settings?: ProjectSettings__Output | null },
+  call: { readonly isPrivate: boolean },
+): void {
+  const given = Object.values(credentialsFrom(request)).filter((credential) => credential !== 'none');
+  const registries = (request.registries ?? []).filter(({ none }) => none !== true);
+  if (given.length > 0 || registries.length > 0) demandPrivate(call, 'credentials');
+  if ((request.settings?.webhooks ?? []).length > 0) demandPrivate(call, 'secrets of webhooks');
+}
+
+const registryFrom = ({
+  host = '',
+  user = '',
+  password = '',
+  none = false,
+}: RegistryCredential__Output): RegistryChange => (none ? { host, none } : { host, user, password });
+
+function credentialsFrom(request: CredentialsMessage): CredentialsChange {
   const fetch = credentialFrom(request.fetch);
   const push = credentialFrom(request.push);
   return { ...(fetch === undefined ? {} : { fetch }), ...(push === undefined ? {} : { push }) };

@@ -136,7 +136,10 @@ export function grpcRuns(services: Services): Guarded<'Runs'> {
     },
     Retry: async (request, call) => {
       const run = parsed('new_run', 'a run id', parseRunId, request.newRun);
-      return await retryRun(services, await resolve(request.run, call), run, call.user).then(submittedToWire);
+      const of = await resolve(request.run, call);
+      const { withSecrets = false, force = '' } = request;
+      const order = { of, run, by: call.user, withSecrets, force };
+      return submittedToWire(await retryRun(services, order));
     },
     Artifacts: async (request, call) => {
       const found = await find(request.run, call);

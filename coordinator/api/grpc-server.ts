@@ -7,6 +7,7 @@ import type { Service } from '../access/rights.js';
 import type { CoordinatorConfig, HostPort } from '../config.js';
 import type { Guarded } from './grpc-door.js';
 import { grpcAccess } from './grpc-access.js';
+import { grpcEnvironments } from './grpc-environments.js';
 import { grpcFleet } from './grpc-fleet.js';
 import { grpcGate } from './grpc-gate.js';
 import { Links, grpcLink } from './grpc-link.js';
@@ -39,6 +40,7 @@ export async function startApi(
   add('Runs', grpcRuns(services));
   add('Projects', grpcProjects(services));
   add('Gate', grpcGate(services));
+  add('Environments', grpcEnvironments(services));
   add('Access', grpcAccess(services));
   add('Fleet', grpcFleet(services));
   add('AgentLink', grpcLink(services, links));

@@ -31,9 +31,10 @@ export async function checkLease(
       const accepted = acceptedAttempt(need);
       if (accepted !== undefined) {
         const number = need.outline.number;
-        needs.set(number, { run: ref.run, stage: number, attempt: accepted.number });
+        needs.set(number, accepted.from ?? { run: ref.run, stage: number, attempt: accepted.number });
       }
     }
+    for (const input of stage.outline.inputs ?? []) needs.set(input.stage, input.from);
     return { ref, token, needs, finished: attempt.phase.kind === 'finished' };
   });
   if (lease === undefined) {

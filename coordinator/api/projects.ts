@@ -21,6 +21,7 @@ import { webhookUrlProblem } from '../feedback/webhook-url.js';
 import { checkCredential, describeCredential } from '../secrets/credentials.js';
 import { ApiError } from './api-error.js';
 import { changedGate } from './gate-settings.js';
+import { checkRegistries, storeRegistries, type RegistryChange } from './project-registries.js';
 import type { Services } from './services.js';
 
 /** What a request says of settings; what it leaves out stays as it is. */
@@ -40,6 +41,12 @@ export interface CredentialsChange {
   readonly push?: GitCredential | 'none';
 }
 
+/** What is kept in the vault beside a project. */
+interface Sealed {
+  readonly credentials: CredentialsChange;
+  readonly registries: readonly RegistryChange[];
+}
+
 export interface ProjectChanged {
   readonly project: Project;
   /** Secrets that were made, by the webhook's name: shown to whoever asked, once. */
@@ -52,10 +59,9 @@ const domainPattern = /^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9
 
 export async function addProject(
   services: Services,
-  order: {
+  order: Sealed & {
     readonly url: string;
     readonly settings: SettingsChange;
-    readonly credentials: CredentialsChange;
     readonly by: string;
     readonly signal: AbortSignal;
   },
@@ -70,10 +76,12 @@ export async function addProject(
     throw new ApiError('refused', `project ${name} exists already: change it with \`gantry projects set\``);
   }
   await checkCredentials(repository, order.credentials);
+  const registries = checkRegistries(order.registries);
   const fetch = order.credentials.fetch;
   // Before anything is kept: a wrong URL or token is told to whoever gives it.
   await services.repositories.probe(project, fetch === 'none' ? undefined : fetch, signal);
   await storeCredentials(services, project.id, order.credentials, by);
+  await storeRegistries(services, project, { changes: registries, by });
   const madeSecrets = await storeWebhookSecrets(services, project.id, order.settings, by);
   await services.vault.set({ project: id, space: 'hook', name: 'in' }, newSecret(), by);
   await set(services, project, { isNew: true, by });
@@ -83,9 +91,8 @@ export async function addProject(
 export async function changeProject(
   services: Services,
   project: Project,
-  change: {
+  change: Sealed & {
     readonly settings: SettingsChange;
-    readonly credentials: CredentialsChange;
     readonly by: string;
     readonly signal: AbortSignal;
   },
@@ -93,6 +100,7 @@ export async function changeProject(
   const { by, signal, credentials } = change;
   const changed: Project = { ...project, settings: changedSettings(project.settings, change.settings) };
   await checkCredentials(normalizeRepositoryUrl(project.url), credentials);
+  const registries = checkRegistries(change.registries);
   if (credentials.fetch !== undefined) {
     await services.repositories.probe(
       changed,
@@ -101,6 +109,7 @@ export async function changeProject(
     );
   }
   await storeCredentials(services, project.id, credentials, by);
+  await storeRegistries(services, project, { changes: registries, by });
   const madeSecrets = await storeWebhookSecrets(services, project.id, change.settings, by);
   await set(services, changed, { isNew: false, by });
   return { project: changed, madeSecrets };

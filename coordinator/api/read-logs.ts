@@ -34,6 +34,6 @@ async function* readStage(
   if (attempt === 0) return;
   const ref: AttemptRef = { run: query.run, stage: stage.number, attempt };
   const result = found.results.find((one) => one.stage === stage.number && one.attempt === attempt);
-  const what = { ref, result, wanted, cursors: cursorsFor(result, query.tailBytes) };
+  const what = { ref: result?.from ?? ref, result, wanted, cursors: cursorsFor(result, query.tailBytes) };
   for await (const piece of remainingLog(services, what, signal)) yield named(piece, stage, attempt);
 }

@@ -6,8 +6,13 @@
 import { normalizeRepositoryUrl } from '../../shared/git/repository-url.js';
 import type { GitCredential } from '../../shared/git/credential.js';
 import type { AgentId, AttemptRef, Token } from '../../shared/model/ids.js';
-import type { Plan, PlannedStage } from '../../shared/model/pipeline.js';
+import type { Plan, PlannedStage, RunFacts } from '../../shared/model/pipeline.js';
+import { noRegistryAccess, type RegistryAccess } from '../../shared/model/registry.js';
+import { getsEnvironmentSecrets } from '../delivery/stage-order.js';
+import { findPlace } from '../delivery/state.js';
+import { registryCredentials } from '../secrets/registry-credentials.js';
 import { fetchCredential } from '../secrets/fetch-credential.js';
+import { deploymentSecrets } from '../secrets/scoped-secrets.js';
 import { ApiError } from './api-error.js';
 import { checkLease } from './leases.js';
 import type { Services } from './services.js';
@@ -25,6 +30,8 @@ export interface AttemptSecrets {
   readonly values: ReadonlyMap<string, string>;
   /** Of the project's own repository, for fetching; never one for pushing. */
   readonly checkout?: GitCredential;
+  /** Of the project's registries: for the agent's Docker daemon, never for steps. */
+  readonly registries: RegistryAccess;
   /** The attempt cannot run: a secret that it names and does not get, with what to do. */
   readonly refused?: { readonly secret: string; readonly why: string };
 }
@@ -40,19 +47,19 @@ export async function secretsFor(services: Needs, ask: SecretsAsk): Promise<Atte
   if (plan === undefined || stage === undefined) {
     throw new ApiError('not-found', `there is no plan of stage ${ask.ref.run}/${ask.ref.stage}`);
   }
-  const names = secretNames(stage);
   const checkout = await checkoutCredential(services, plan);
+  const registries = await registriesOf(services, plan.facts, ask);
   // Most attempts need nothing, and may run on a network without TLS.
-  if (names.length === 0 && checkout === undefined) return { values: new Map() };
+  if (secretNames(stage).length === 0 && checkout === undefined) return { values: new Map(), registries };
   if (!ask.isPrivate) {
     throw new ApiError(
       'refused',
       'secrets and git credentials are given over TLS, or on the coordinator’s own machine, only: start the coordinator with --tls-cert and --tls-key, and the agent without --insecure',
     );
   }
-  const values = await valuesOf(services, plan, names);
-  if (!(values instanceof Map)) return { values: new Map(), refused: values };
-  return { values, ...(checkout === undefined ? {} : { checkout }) };
+  const values = await valuesOf(services, { facts: plan.facts, stage, ask });
+  if ('secret' in values) return { values: new Map(), registries, refused: values };
+  return { values, registries, ...(checkout === undefined ? {} : { checkout }) };
 }
 
 /** Each once, in the order written. Steps that are skipped need none. */
@@ -62,28 +69,53 @@ function secretNames(stage: PlannedStage): readonly string[] {
   return [...new Set(uses.map(({ secret }) => secret))];
 }
 
+type Refusal = NonNullable<AttemptSecrets['refused']>;
+
 async function valuesOf(
   services: Needs,
-  { facts }: Plan,
-  names: readonly string[],
-): Promise<Map<string, string> | { readonly secret: string; readonly why: string }> {
+  { facts, stage, ask }: { readonly facts: RunFacts; readonly stage: PlannedStage; readonly ask: SecretsAsk },
+): Promise<ReadonlyMap<string, string> | Refusal> {
+  const names = secretNames(stage);
   const [first] = names;
-  if (first !== undefined && facts.maySeeSecrets !== true) return { secret: first, why: untrusted(facts) };
-  const values = new Map<string, string>();
-  for (const name of names) {
-    const value = await services.vault.read({ project: facts.project, space: 'secret', name });
-    if (value === undefined) {
-      return {
-        secret: name,
-        why: `project ${facts.projectName} has no secret ${name}: an admin sets it with \`gantry secrets set ${facts.projectName} ${name}\`, then \`gantry retry\``,
-      };
-    }
-    values.set(name, value);
+  if (first === undefined) return new Map();
+  if (facts.maySeeSecrets !== true) return { secret: first, why: untrusted(facts) };
+  const { project, projectName } = facts;
+  const { environment } = stage;
+  if (environment !== undefined && !(await isDeploying(services, environment, ask))) {
+    return { secret: first, why: notDeploying(environment) };
   }
-  return values;
+  const values = await deploymentSecrets(services.vault, project, environment, names);
+  const missing = names.find((name) => !values.has(name));
+  return missing === undefined ? values : { secret: missing, why: noSuch(missing, projectName, environment) };
 }
 
-function untrusted({ trust, by }: Plan['facts']): string {
+/** A lease alone is not enough: its deployment has the environment for itself. */
+const isDeploying = (
+  { coordinator }: Needs,
+  environment: string,
+  { ref: { run, stage }, token }: SecretsAsk,
+): Promise<boolean> =>
+  coordinator.read(({ state: { deliveries } }) => {
+    const place = findPlace(deliveries, { run, stage });
+    return (
+      place?.environment.environment === environment &&
+      getsEnvironmentSecrets(deliveries, { run, stage, token })
+    );
+  });
+
+const notDeploying = (environment: string): string =>
+  `the stage deploys to ${environment}, and gets secrets only while its deployment has ${environment} for itself: \`gantry environments show ${environment}\``;
+
+function noSuch(name: string, project: string, environment: string | undefined): string {
+  const what =
+    environment === undefined
+      ? `project ${project} has no secret ${name}`
+      : `neither environment ${environment} nor project ${project} has a secret ${name}`;
+  const flag = environment === undefined ? '' : ` --environment ${environment}`;
+  return `${what}: an admin sets it with \`gantry secrets set ${project} ${name}${flag}\`, then \`gantry retry\``;
+}
+
+function untrusted({ trust, by }: RunFacts): string {
   switch (trust) {
     case 'submit':
     case 'branch':
@@ -92,6 +124,22 @@ function untrusted({ trust, by }: Plan['facts']): string {
     case 'fork':
       return 'a proposed change gets no secrets: anybody may have written it. Guard the stage with `if: event == "push"`';
   }
+}
+
+/** Kept back without failing the attempt: most images need none, and where one does, the reason is told. */
+async function registriesOf(
+  { vault }: Needs,
+  facts: RunFacts,
+  { isPrivate }: SecretsAsk,
+): Promise<RegistryAccess> {
+  const { project, maySeeSecrets } = facts;
+  const isGiven = maySeeSecrets === true && isPrivate;
+  if (isGiven) return { credentials: await registryCredentials(vault, project) };
+  const hosts = (await vault.list(project, 'registry')).map(({ slot }) => slot.name);
+  if (hosts.length === 0) return noRegistryAccess;
+  const why = maySeeSecrets === true ? 'they are given over TLS only' : untrusted(facts);
+  const withheld = `the project’s credentials for ${hosts.join(', ')} are kept from this run: ${why}`;
+  return { credentials: [], withheld };
 }
 
 /** Only for the registered project's own repository, under the URL that it is registered with. */

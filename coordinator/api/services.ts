@@ -8,6 +8,7 @@ import type { Logger } from '../../shared/log.js';
 import type { Coordinator } from '../coordinator.js';
 import type { AuditLog } from '../access/audit-log.js';
 import type { Directory } from '../access/directory.js';
+import type { Deploying } from '../deploying/deploying.js';
 import type { Feedback } from '../feedback/assemble.js';
 import type { AgentAccess } from '../fleet/agent-access.js';
 import type { History } from '../history/history.js';
@@ -43,6 +44,7 @@ export interface Services {
   readonly poller: Poller;
   readonly feedback: Pick<Feedback, 'health' | 'hasMail'>;
   readonly gates: GateRepositories;
+  readonly deploying: Pick<Deploying, 'amend'>;
   readonly settings: Settings;
   readonly log: Logger;
   /** Reads the pipeline file of a remote commit. */

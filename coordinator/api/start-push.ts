@@ -2,6 +2,7 @@ import type { Plan } from '../../shared/model/pipeline.js';
 import type { PushRun } from '../triggers/triggers.js';
 import { ApiError } from './api-error.js';
 import type { Services } from './services.js';
+import { stagesToTakeOver } from './take-over.js';
 import { answeredBefore, digestOf, startRun, type Submitted } from './start-run.js';
 
 /**
@@ -29,8 +30,9 @@ export async function startPush(services: Services, push: PushRun): Promise<void
     pipelineText,
     ...(notify === undefined ? {} : { notify }),
   };
+  const taken = await stagesToTakeOver(services, plan);
   const problem = await unlessRefused(
-    startRun(services, { plan, digest, ...(failure === undefined ? {} : { failure }) }),
+    startRun(services, { plan, digest, taken, ...(failure === undefined ? {} : { failure }) }),
   );
   if (!(problem instanceof ApiError)) return;
   // It would be refused for ever, and its author would hear nothing.

@@ -8,7 +8,8 @@ import type { GitCredential } from '../../shared/git/credential.js';
 import type { Plan, PlannedStage, RunFacts, Source, Trust } from '../../shared/model/pipeline.js';
 import { normalizeRepositoryUrl, projectOf } from '../../shared/git/repository-url.js';
 import type { UserCaller } from '../access/caller.js';
-import { maySeeSecrets } from '../access/secrets-right.js';
+import { includes } from '../access/rights.js';
+import { mayRetrySeeSecrets, maySeeSecrets } from '../access/secrets-right.js';
 import { compilePipeline } from '../pipeline/compile.js';
 import { planRun } from '../pipeline/plan-run.js';
 import { conditionsOf } from '../pipeline/run-conditions.js';
@@ -152,13 +153,28 @@ const secretsOf = (stage: PlannedStage): readonly string[] =>
     ({ secret }) => secret,
   );
 
-/** The whole of an ended or live run again, as a new run. */
-export function retryRun(services: Services, of: RunId, run: RunId, by: Submitter): Promise<Submitted> {
-  return services.submits.do(run, () => retryNow(services, of, run, by));
+const longestReason = 1_000;
+
+export interface RetryOrder {
+  readonly of: RunId;
+  /** The new one. */
+  readonly run: RunId;
+  readonly by: Submitter;
+  /** Secrets are opened to it although the run had none. */
+  readonly withSecrets: boolean;
+  /** Why what it deploys needs no environment that has verified it before; absent, or empty: it does. */
+  readonly force?: string;
 }
 
-async function retryNow(services: Services, of: RunId, run: RunId, by: Submitter): Promise<Submitted> {
-  const digest = digestOf({ retryOf: of });
+/** The whole of an ended run again, as a new run. */
+export function retryRun(services: Services, order: RetryOrder): Promise<Submitted> {
+  return services.submits.do(order.run, () => retryNow(services, order));
+}
+
+async function retryNow(services: Services, order: RetryOrder): Promise<Submitted> {
+  const { of, run, by, withSecrets } = order;
+  const force = forceOf(order);
+  const digest = digestOf({ retryOf: of, ...(withSecrets ? { withSecrets } : {}), ...force });
   const before = await answeredBefore(services, run, digest);
   if (before !== undefined) return before;
   const found = await findRun(services, of);
@@ -166,27 +182,57 @@ async function retryNow(services: Services, of: RunId, run: RunId, by: Submitter
     throw new ApiError('refused', `run ${of} has not ended: cancel it first, or wait for its end`);
   }
   const old = await planOf(services, found);
+  // Who vouched for the run before does not for this one; and it is nobody's verify.
+  const { byAuthor: _byAuthor, force: _force, verifies: _verifies, ...facts } = old.facts;
   // The project may have been added, or removed and added anew, since.
   const isTrusted =
     old.facts.trust !== 'branch' || (await isOfProject(services, old.facts.project, old.source));
   const trust = isTrusted ? old.facts.trust : 'submit';
+  const may = maySeeSecrets({ trust, project: old.facts.project }, by);
+  if (withSecrets && !may) {
+    throw new ApiError('refused', `--with-secrets: ${by.name} may not give secrets to run ${of}`);
+  }
+  const had = isTrusted && old.facts.maySeeSecrets === true;
+  const sees = mayRetrySeeSecrets({ had, isOpened: withSecrets, may });
   const again = await startRun(services, {
     plan: {
       ...old,
       run,
       facts: {
-        ...old.facts,
+        ...facts,
         trust,
         by: by.name,
-        maySeeSecrets: maySeeSecrets({ trust, project: old.facts.project }, by),
+        maySeeSecrets: sees,
+        ...force,
       },
     },
     digest,
     // The source was there for the first run.
     retryOf: of,
   });
-  return { run, again, warnings: [] };
+  const secret = old.stages.flatMap(secretsOf)[0];
+  return {
+    run,
+    again,
+    warnings: secret === undefined || sees ? [] : [closedToRetry(secret, old.facts, may)],
+  };
 }
+
+/** Throws forbidden: who vouches for what nobody has verified must be allowed to deploy. */
+function forceOf({ by, force }: RetryOrder): Pick<RunFacts, 'force'> {
+  const reason = force?.trim() ?? '';
+  if (reason === '') return {};
+  if (!includes(by.right, 'admin')) throw new ApiError('forbidden', '--force: only an admin may');
+  if (reason.length > longestReason) {
+    throw new ApiError('invalid', `--force: the reason has at most ${longestReason} characters`);
+  }
+  return { force: { by: by.name, reason } };
+}
+
+const closedToRetry = (secret: string, { by }: RunFacts, may: boolean): string =>
+  may
+    ? `secret ${secret} stays closed to this run, as to the one before: read what ${by} has it do with it, and give it with \`gantry retry --with-secrets\``
+    : `secret ${secret} stays closed to this run: you may not use secrets`;
 
 interface FoundSource {
   readonly source: Source;

@@ -5,6 +5,8 @@ import { stageTitle } from '../../shared/model/pipeline.js';
 import type { AgentId, RunId } from '../../shared/model/ids.js';
 import { isEnded, type RunView } from '../../shared/model/run.js';
 import type { RunEvent } from '../history/record.js';
+import { reasonSkipped } from '../scheduler/reasons.js';
+import { findStage } from '../scheduler/state.js';
 import { runView } from '../scheduler/views.js';
 import { ApiError } from './api-error.js';
 import { eventsOf, findRun } from './run-lookup.js';
@@ -19,6 +21,7 @@ export type Change =
       readonly title: string;
       readonly status: string;
       readonly failure?: Failure;
+      readonly whySkipped?: string;
     }
   | {
       readonly kind: 'attempt';
@@ -123,12 +126,12 @@ export async function* watchRun(
       yield* recorded(services, run, after);
       return;
     }
-    yield* first;
+    for (const watched of first) yield explained(watched, await whySkipped(services, run, watched));
     if (isEnded(live.status)) return;
     signal.addEventListener('abort', () => wake(), { once: true });
     while (!signal.aborted) {
       for (let watched = queue.shift(); watched !== undefined; watched = queue.shift()) {
-        yield watched;
+        yield explained(watched, await whySkipped(services, run, watched));
         if (watched.change.kind === 'run' && watched.change.status !== 'running') return;
       }
       if (late.isTooSlow) {
@@ -157,8 +160,36 @@ async function* recorded(services: Services, run: RunId, after: number): AsyncGe
     return;
   }
   for (const event of eventsOf(services, found)) {
-    if (event.sequence > after) yield* names.changes(event);
+    if (event.sequence <= after) continue;
+    for (const watched of names.changes(event)) {
+      const stage = found.view.stages.find(({ number }) => number === skippedBy(watched));
+      yield explained(watched, stage?.whySkipped ?? undefined);
+    }
   }
+}
+
+/** The number of the stage that was skipped, if that is what happened. */
+const skippedBy = ({ change }: Watched): number | undefined =>
+  change.kind === 'stage' && change.status === 'skipped' ? change.stage : undefined;
+
+/** The state says it, and its event does not. */
+async function whySkipped(services: Services, run: RunId, watched: Watched): Promise<string | undefined> {
+  const number = skippedBy(watched);
+  if (number === undefined) return undefined;
+  const live = await services.coordinator.read(({ state }) => {
+    const stage = findStage(state, run, number);
+    return stage === undefined ? undefined : { why: reasonSkipped(stage) };
+  });
+  if (live !== undefined) return live.why;
+  // It has left the state while it waited to be read.
+  const { view } = await findRun(services, run);
+  return view.stages.find((stage) => stage.number === number)?.whySkipped ?? undefined;
+}
+
+function explained(watched: Watched, why: string | undefined): Watched {
+  const { change } = watched;
+  if (why === undefined || change.kind !== 'stage') return watched;
+  return { ...watched, change: { ...change, whySkipped: why } };
 }
 
 /** Turns events into changes; events carry numbers, people read names. */
@@ -229,39 +260,7 @@ class Names {
         ];
       case 'RunEnded':
         return [{ kind: 'run', status: event.status }];
-      case 'CancelRequested':
-        return [];
-      case 'ConditionHeld':
-      case 'EpochBegan':
-      case 'RunRecorded':
-      case 'AgentRegistered':
-      case 'AgentDraining':
-      case 'AgentForgotten':
-      case 'ProjectSet':
-      case 'ProjectRemoved':
-      case 'RefsMoved':
-      case 'TriggerSettled':
-      case 'Notified':
-      case 'NotificationsDone':
-      case 'GateQueued':
-      case 'GateTargetSeen':
-      case 'GateMerged':
-      case 'GateConflicted':
-      case 'GateContained':
-      case 'GateRunStarted':
-      case 'GateRunEnded':
-      case 'GateRebuilt':
-      case 'GatePushBegan':
-      case 'GatePushFailed':
-      case 'GateLeaving':
-      case 'GateLanded':
-      case 'GateEjected':
-      case 'GateAlreadyLanded':
-      case 'GateBypassed':
-      case 'GatePaused':
-      case 'GateResumed':
-      case 'GateChoreDone':
-      case 'Audited':
+      default:
         return [];
     }
   }

@@ -36,7 +36,8 @@ export function size(bytes: number): string {
 /** `1 stage`, `3 stages`. */
 export const count = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
 
-const visible = (text: string): number => Array.from(text.replaceAll(/\u001b\[[0-9;]*m/g, '')).length; // eslint-disable-line no-control-regex -- our own colours
+/** Characters that take place: all but our own colours. */
+export const visible = (text: string): number => Array.from(text.replaceAll(/\u001b\[[0-9;]*m/g, '')).length; // eslint-disable-line no-control-regex -- our own colours
 
 export const padEnd = (text: string, width: number): string =>
   text + ' '.repeat(Math.max(0, width - visible(text)));

@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { checkServerIdentity } from 'node:tls';
 import type { MethodDefinition } from '@grpc/proto-loader';
 import type { AccessDefinition } from '../../shared/wire/gen/gantry/v1/Access.js';
+import type { EnvironmentsDefinition } from '../../shared/wire/gen/gantry/v1/Environments.js';
 import type { GateDefinition } from '../../shared/wire/gen/gantry/v1/Gate.js';
 import type { ProjectsDefinition } from '../../shared/wire/gen/gantry/v1/Projects.js';
 import type { RunsDefinition } from '../../shared/wire/gen/gantry/v1/Runs.js';
@@ -57,6 +58,7 @@ export interface RunsApi {
   readonly logs: Streaming['Logs'];
   readonly projects: UnaryService<ProjectsDefinition>;
   readonly gate: UnaryService<GateDefinition>;
+  readonly environments: UnaryService<EnvironmentsDefinition>;
   readonly access: UnaryService<AccessDefinition>;
   close(): void;
 }
@@ -66,6 +68,7 @@ export function connect(connection: Connection): RunsApi {
   const { service } = contract.Runs;
   const projects = contract.Projects.service;
   const gate = contract.Gate.service;
+  const environments = contract.Environments.service;
   const access = contract.Access.service;
   const client = newClient(connection);
   const metadata = (): Metadata => {
@@ -148,6 +151,20 @@ export function connect(connection: Connection): RunsApi {
       pause: unary(gate.Pause),
       resume: unary(gate.Resume),
       protect: unary(gate.Protect),
+    },
+    environments: {
+      add: unary(environments.Add),
+      set: unary(environments.Set),
+      remove: unary(environments.Remove),
+      list: unary(environments.List),
+      show: unary(environments.Show),
+      diff: unary(environments.Diff),
+      hold: unary(environments.Hold),
+      resume: unary(environments.Resume),
+      settle: unary(environments.Settle),
+      approve: unary(environments.Approve),
+      reject: unary(environments.Reject),
+      rollback: unary(environments.Rollback),
     },
     access: {
       addUser: unary(access.AddUser),

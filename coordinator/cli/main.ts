@@ -3,7 +3,7 @@
 import { CliError, messageOf } from './cli-error.js';
 import { exitCodes, type ExitCode } from './exit-codes.js';
 import { runProgram } from './program.js';
-import { printable } from './terminal-text.js';
+import { printable } from '../../shared/text/terminal-text.js';
 
 // A reader that has seen enough (`gantry logs | head`) is no failure.
 for (const stream of [process.stdout, process.stderr]) {

@@ -51,6 +51,22 @@ const groups: readonly { readonly heading: string; readonly commands: readonly E
         load: () => import('./commands/gate.js'),
       },
       {
+        name: 'environments',
+        summary: 'what is deployed where, and what it takes to get there',
+        load: () => import('./commands/environments.js'),
+      },
+      {
+        name: 'approve',
+        summary: 'let a deployment go to its environment',
+        load: () => import('./commands/approve.js'),
+      },
+      { name: 'reject', summary: 'keep a deployment out', load: () => import('./commands/reject.js') },
+      {
+        name: 'rollback',
+        summary: 'deploy again what was verified last',
+        load: () => import('./commands/rollback.js'),
+      },
+      {
         name: 'artifacts',
         summary: 'list and fetch what runs made',
         load: () => import('./commands/artifacts.js'),

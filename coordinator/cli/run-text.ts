@@ -11,7 +11,7 @@ import {
 } from '../../shared/model/run.js';
 import { age, duration, shorten, size, table } from './format.js';
 import { colors, type Colors, type Paint } from './output.js';
-import { printable } from './terminal-text.js';
+import { printable } from '../../shared/text/terminal-text.js';
 
 export interface TextOptions {
   readonly color: boolean;
@@ -91,7 +91,9 @@ function stageLines(stage: StageView, options: TextOptions, paint: Colors): stri
   const where =
     last === undefined
       ? ''
-      : `  on ${printable(last.agentName)}${stage.attempts.length > 1 ? ` (attempt ${last.attempt})` : ''}`;
+      : last.takenFrom !== null
+        ? `  taken over from run ${shortRunId(last.takenFrom)}`
+        : `  on ${printable(last.agentName)}${stage.attempts.length > 1 ? ` (attempt ${last.attempt})` : ''}`;
   const time = last?.startedAt == null ? '' : `  ${between(last.startedAt, last.finishedAt, options)}`;
   const allowed = stage.allowFailure && stage.status === 'failed' ? '  (may fail)' : '';
   const lines = [

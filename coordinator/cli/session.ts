@@ -1,4 +1,5 @@
 /** What every command that talks to a coordinator has: where it writes, whom it asks, and when it is interrupted. */
+import { forMany } from '../../shared/async/for-many.js';
 import type { Command } from 'commander';
 import { resolveConnection, type ConnectionFlags } from './connection.js';
 import type { ExitCode } from './exit-codes.js';
@@ -48,6 +49,7 @@ const interruptions = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
  */
 export async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
+  forMany(controller.signal);
   const onSignal = (): void => {
     if (controller.signal.aborted) process.exit(130);
     controller.abort(new Error('interrupted'));

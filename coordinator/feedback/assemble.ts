@@ -8,6 +8,7 @@ import type { ProjectRepositories } from '../source/project-repositories.js';
 import type { Vault } from '../secrets/vault.js';
 import type { Commits } from './commits.js';
 import type { EndedRuns } from './ended-runs.js';
+import { DeliveryTeller } from './delivery-teller.js';
 import { GateTeller } from './gate-teller.js';
 import { DeliveryHealth } from './health.js';
 import { mailDeliverer, type MailOptions } from './mail-deliverer.js';
@@ -23,7 +24,7 @@ export interface FeedbackParts {
   readonly repositories: ProjectRepositories;
   readonly vault: Vault;
   /** Absent: no mail. */
-  readonly mail?: Omit<MailOptions, 'timeoutMs' | 'ca'>;
+  readonly mail?: Omit<MailOptions, 'timeoutMs' | 'totalMs' | 'ca'>;
   /** Authority of servers' certificates beside the well-known ones, PEM. */
   readonly ca?: string;
   readonly log: Logger;
@@ -32,11 +33,12 @@ export interface FeedbackParts {
 export interface Feedback {
   readonly notifier: Notifier;
   readonly gate: GateTeller;
+  readonly delivery: DeliveryTeller;
   readonly health: DeliveryHealth;
   readonly hasMail: boolean;
 }
 
-const mailTimeoutMs = 30_000;
+const mailTimes = { timeoutMs: 30_000, totalMs: 120_000 };
 const webhookTimeoutMs = 10_000;
 
 export function feedbackOf(parts: FeedbackParts): Feedback {
@@ -45,16 +47,22 @@ export function feedbackOf(parts: FeedbackParts): Feedback {
   const ca = parts.ca === undefined ? {} : { ca: parts.ca };
   const health = new DeliveryHealth();
   const sender = new Sender({
-    ...(mail === undefined ? {} : { mail: mailDeliverer({ ...mail, ...ca, timeoutMs: mailTimeoutMs }) }),
+    ...(mail === undefined ? {} : { mail: mailDeliverer({ ...mail, ...ca, ...mailTimes }) }),
     webhook: webhookDeliverer({ ...ca, timeoutMs: webhookTimeoutMs, wallMs }),
     vault,
     health,
     wallMs,
   });
+  const commits = commitsOf(coordinator, repositories);
+  const admins = (project: Project): readonly string[] =>
+    directory
+      .users()
+      .filter(({ role, projects }) => role === 'admin' && new Reach(projects).has(project.id))
+      .map(({ name }) => name);
   const notifier = new Notifier({
     coordinator,
     runs,
-    commits: commitsOf(coordinator, repositories),
+    commits,
     people: (project) => peopleOf(directory, project),
     sender,
     policy: usualPolicy,
@@ -65,18 +73,22 @@ export function feedbackOf(parts: FeedbackParts): Feedback {
     runs,
     people: (project) => ({
       ...peopleOf(directory, project),
-      maintainers: () =>
-        directory
-          .users()
-          .filter(({ role, projects }) => role === 'admin' && new Reach(projects).has(project.id))
-          .map(({ name }) => name),
+      maintainers: () => admins(project),
     }),
     sender,
     policy: usualPolicy,
     log,
     wallMs,
   });
-  return { notifier, gate, health, hasMail: mail !== undefined };
+  const delivery = new DeliveryTeller({
+    commits,
+    people: (project) => ({ ...peopleOf(directory, project), deployers: () => admins(project) }),
+    sender,
+    policy: usualPolicy,
+    log,
+    wallMs,
+  });
+  return { notifier, gate, delivery, health, hasMail: mail !== undefined };
 }
 
 /** A user of other projects is nobody here: what is told holds code and logs. */

@@ -12,11 +12,14 @@ export interface MailOptions {
   readonly from: MailAddress;
   /** Authority of the server's certificate beside the well-known ones, PEM. */
   readonly ca?: string;
+  /** Of each silence of the server. */
   readonly timeoutMs: number;
+  /** Of the whole exchange: a server may answer one byte at a time. */
+  readonly totalMs: number;
 }
 
 export function mailDeliverer(options: MailOptions): Deliverer<MailMessage> {
-  const { server, from, ca, timeoutMs } = options;
+  const { server, from, ca, timeoutMs, totalMs } = options;
   const messageId = (id: string): string => `<${id}@${domainOfMail(from)}>`;
   const transport = createTransport({
     host: server.host,
@@ -40,9 +43,11 @@ export function mailDeliverer(options: MailOptions): Deliverer<MailMessage> {
   return {
     async deliver(message, signal) {
       signal.throwIfAborted();
-      const aborted = deferredAbort(signal);
+      const tooLong = AbortSignal.timeout(totalMs);
       try {
-        const sent = transport.sendMail({
+        const info = await transport.sendMail({
+          // Aborted, it closes the connection.
+          signal: AbortSignal.any([signal, tooLong]),
           from: { name: 'Gantry', address: from },
           to: { name: '', address: message.to },
           envelope: { from, to: [message.to] },
@@ -58,15 +63,12 @@ export function mailDeliverer(options: MailOptions): Deliverer<MailMessage> {
           // Never quoted-printable of a hundred soft breaks in a log, never 8bit to a server that knows none.
           textEncoding: 'base64',
         });
-        // An abort leaves it to its own time-out.
-        sent.catch(() => undefined);
-        const info = await Promise.race([sent, aborted.promise]);
         return { kind: 'delivered', message: line(info.response) };
       } catch (error) {
         signal.throwIfAborted();
+        if (tooLong.aborted)
+          return { kind: 'failed', message: `the server took more than ${totalMs / 1000} s for one mail` };
         return outcomeOf(error);
-      } finally {
-        aborted.release();
       }
     },
   };
@@ -87,13 +89,3 @@ function outcomeOf(error: unknown): Outcome {
 }
 
 const line = (text: string): string => short(printable(text).trim(), 300);
-
-function deferredAbort(signal: AbortSignal): { readonly promise: Promise<never>; release(): void } {
-  let onAbort = (): void => undefined;
-  const promise = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(new Error('aborted'));
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  promise.catch(() => undefined);
-  return { promise, release: () => signal.removeEventListener('abort', onAbort) };
-}

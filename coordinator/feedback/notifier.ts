@@ -10,6 +10,7 @@
  * the journal makes it hear twice: with the same id, see `delivery-id.ts`. Nothing here holds up a run or the loop.
  */
 import { backoffMs, type Backoff } from '../../shared/async/backoff.js';
+import { forMany } from '../../shared/async/for-many.js';
 import { sleep } from '../../shared/async/sleep.js';
 import type { RunId } from '../../shared/model/ids.js';
 import type { Project } from '../../shared/model/project.js';
@@ -72,6 +73,7 @@ export class Notifier {
 
   constructor(options: NotifierOptions) {
     this.#options = options;
+    for (const { signal } of [this.#closing, this.#ending]) forMany(signal);
   }
 
   /** The effect `Notify`. Returns at once; asking again for a run that is under way changes nothing. */

@@ -12,7 +12,7 @@ import { addressOfKey, type Target } from './target.js';
 
 export interface Involved {
   readonly news: NewsKind;
-  readonly facts: Pick<RunFacts, 'event' | 'trust' | 'by' | 'author'>;
+  readonly facts: Pick<RunFacts, 'event' | 'trust' | 'by' | 'byAuthor' | 'author'>;
   readonly settings: Pick<ProjectSettings, 'mailDomains' | 'webhooks'>;
   /** Since the last green run, newest first; empty where that is not known. */
   readonly commits: readonly Pick<CommitLine, 'authorMail'>[];
@@ -41,7 +41,9 @@ export function recipientsOf(involved: Involved, people: People): Recipients {
     if (authors.length === 0 && tip !== undefined) authors.push(tip);
     for (const author of authors) list.addPerson(author, 'you wrote one of its commits');
   }
-  list.addUser(facts.by, isSubmitted ? 'you asked for this run' : 'you pushed it');
+  // An author is known by the address of the commit alone.
+  if (facts.byAuthor !== true)
+    list.addUser(facts.by, isSubmitted ? 'you asked for this run' : 'you pushed it');
   // A tree that somebody sent by hand is that person's business: its pipeline tells nobody else.
   const rules = facts.trust === 'branch' ? notify : undefined;
   const isRule = rules?.when.includes(news) === true;

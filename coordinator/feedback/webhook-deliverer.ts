@@ -1,10 +1,10 @@
 /** POSTs JSON, signed. The format is described for receivers in the README. */
-import { createHmac } from 'node:crypto';
 import { request as httpRequest, type IncomingMessage } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { rootCertificates } from 'node:tls';
 import { printable } from '../../shared/text/terminal-text.js';
 import { gantryVersion } from '../../shared/version.js';
+import { signatureHeaders, signMessage } from '../../shared/webhook-signature.js';
 import type { Deliverer, Outcome, WebhookMessage } from './deliverer.js';
 import { short } from './headline.js';
 import { webhookUrlProblem } from './webhook-url.js';
@@ -39,10 +39,6 @@ export function webhookDeliverer(options: WebhookOptions): Deliverer<WebhookMess
   };
 }
 
-/** Over the time in seconds, a full stop and the body, so that neither can be changed. */
-export const webhookSignature = (secret: string, timestamp: number, body: string): string =>
-  `sha256=${createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex')}`;
-
 interface Answer {
   readonly status: number;
   readonly text: string;
@@ -61,9 +57,9 @@ function post(message: WebhookMessage, options: WebhookOptions, signal: AbortSig
       'Content-Type': 'application/json; charset=utf-8',
       'Content-Length': Buffer.byteLength(body),
       'User-Agent': `gantry/${gantryVersion()}`,
-      'X-Gantry-Delivery': id,
-      'X-Gantry-Timestamp': String(timestamp),
-      'X-Gantry-Signature': webhookSignature(secret, timestamp, body),
+      [signatureHeaders.delivery]: id,
+      [signatureHeaders.timestamp]: String(timestamp),
+      [signatureHeaders.signature]: signMessage(secret, { timestamp, delivery: id, body }),
     },
     ...(options.ca === undefined ? {} : { ca: [...rootCertificates, options.ca] }),
   };

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import type { BlobStore } from '../../shared/blob/blob-store.js';
 import { recordKey } from '../../shared/blob/layout.js';
 import type { Event, LogDigest } from '../../shared/model/event.js';
-import type { ProjectId, RunId, Sha256 } from '../../shared/model/ids.js';
+import type { AttemptRef, ProjectId, RunId, Sha256 } from '../../shared/model/ids.js';
 import type { Plan } from '../../shared/model/pipeline.js';
 import type { RunView } from '../../shared/model/run.js';
 import type { AttemptState, RunState } from '../scheduler/state.js';
@@ -16,6 +16,8 @@ import type { AttemptState, RunState } from '../scheduler/state.js';
 export interface AttemptResult {
   readonly stage: number;
   readonly attempt: number;
+  /** It was made in another run, where all that it left is. */
+  readonly from?: AttemptRef;
   readonly manifest?: { readonly sha256: Sha256; readonly bytes: number };
   /** Exact lengths once it has finished; empty while it runs, and of a lost one until it is archived. */
   readonly logs: readonly LogDigest[];
@@ -43,8 +45,8 @@ export interface RunRecord {
 export const attemptResults = (run: RunState): readonly AttemptResult[] =>
   run.stages.flatMap((stage) => stage.attempts.map(attemptResult));
 
-function attemptResult({ stage, number, phase }: AttemptState): AttemptResult {
-  const base = { stage: stage.outline.number, attempt: number };
+function attemptResult({ stage, number, phase, from }: AttemptState): AttemptResult {
+  const base = { stage: stage.outline.number, attempt: number, ...(from === undefined ? {} : { from }) };
   if (phase.kind !== 'finished') return { ...base, logs: [], archived: false };
   const { manifest, logs, archived } = phase;
   return { ...base, logs, archived, ...(manifest === undefined ? {} : { manifest }) };
@@ -82,6 +84,7 @@ function completed(record: RunRecord): RunRecord {
       stages: view.stages.map((stage) => ({
         ...{ whySkipped: null },
         ...stage,
+        attempts: stage.attempts.map((attempt) => ({ ...{ takenFrom: null }, ...attempt })),
         steps: stage.steps.map((step) => ({ ...{ incomplete: null }, ...step })),
       })),
     },

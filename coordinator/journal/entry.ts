@@ -1,3 +1,4 @@
+import { deliveryEventKinds } from '../../shared/model/environment.js';
 import type { Entry, EventKind } from '../../shared/model/event.js';
 
 const kinds: Readonly<Record<EventKind, true>> = {
@@ -39,6 +40,7 @@ const kinds: Readonly<Record<EventKind, true>> = {
   GatePaused: true,
   GateResumed: true,
   GateChoreDone: true,
+  ...deliveryEventKinds,
   Audited: true,
 };
 

@@ -203,21 +203,18 @@ function seenIn(state: State, id: ProjectId): Seen | undefined {
   };
 }
 
-function proposalsIn({ project, refs, deliveries }: ProjectState): readonly Proposed[] {
+function proposalsIn({ project, refs }: ProjectState): readonly Proposed[] {
   const branches = new Set(
     [...refs].flatMap(([ref, { tip }]) => {
       const branch = branchOf(ref);
       return branch === undefined || tip === undefined ? [] : [branch];
     }),
   );
-  return [...refs].flatMap(([ref, { tip, moves }]) => {
+  return [...refs].flatMap(([ref, { tip, moves, pusher }]) => {
     const target = tip === undefined ? undefined : readProposal(ref, branches)?.target;
     if (tip === undefined || target === undefined) return [];
     const entry = parseGateEntryId(proposalId(project.id, ref, moves));
     if (entry === undefined) return [];
-    const delivery = [...deliveries.values()].findLast(({ moves: told }) =>
-      told.some((move) => move.ref === ref && move.new === tip),
-    );
-    return [{ entry, ref, target, commit: tip, pusher: delivery?.pusher }];
+    return [{ entry, ref, target, commit: tip, pusher }];
   });
 }

@@ -21,6 +21,7 @@ export interface Expanding {
 const variables: ReadonlyMap<string, string> = new Map([
   ['event', 'GANTRY_EVENT'],
   ['branch', 'GANTRY_BRANCH'],
+  ['target', 'GANTRY_TARGET'],
   ['tag', 'GANTRY_TAG'],
   ['commit', 'GANTRY_COMMIT'],
   ['author', 'GANTRY_AUTHOR'],
@@ -32,6 +33,7 @@ const variables: ReadonlyMap<string, string> = new Map([
   // The names that people bring along.
   ['github.ref_name', 'GANTRY_BRANCH'],
   ['github.head_ref', 'GANTRY_BRANCH'],
+  ['github.base_ref', 'GANTRY_TARGET'],
   ['github.workspace', 'GANTRY_WORKSPACE'],
   ['github.sha', 'GANTRY_COMMIT'],
   ['github.actor', 'GANTRY_AUTHOR'],

@@ -1,4 +1,5 @@
 import type { Path } from './located.js';
+import { buildShape } from './schema-build.js';
 import { artifactShape, pipelineShape, serviceShape, stageShape, stepShape } from './schema.js';
 import { notifyShape, onShape } from './schema-top.js';
 import { code } from './words.js';
@@ -16,20 +17,8 @@ export interface MapKind {
 
 const planned = {
   pipeline: ['defaults', 'concurrency', 'include'],
-  stage: [
-    'cache',
-    'reports',
-    'outputs',
-    'reuse',
-    'retry',
-    'environment',
-    'verify',
-    'concurrency',
-    'resources',
-    'checkout',
-    'workdir',
-  ],
-  step: ['command', 'build', 'shell', 'image', 'retry', 'continue-on-error', 'always'],
+  stage: ['cache', 'reports', 'outputs', 'reuse', 'retry', 'concurrency', 'resources', 'checkout', 'workdir'],
+  step: ['command', 'shell', 'image', 'retry', 'continue-on-error', 'always'],
 } as const;
 
 /** Keys of a matrix that are no axis. */
@@ -88,6 +77,20 @@ const synonyms = {
     variables: 'env',
     environment: 'env',
   },
+  build: {
+    dockerfile: 'file',
+    containerfile: 'file',
+    path: 'context',
+    dir: 'context',
+    'build-args': 'args',
+    'build-arg': 'args',
+    build_args: 'args',
+    arguments: 'args',
+    tag: 'tags',
+    image: 'tags',
+    images: 'tags',
+    stage: 'target',
+  },
   service: {
     healthcheck: 'ready',
     environment: 'env',
@@ -121,7 +124,7 @@ const synonyms = {
 
 /** Which map stands at a path. */
 export function mapKindOf(path: Path): MapKind {
-  const [top, stageName, part, item] = path;
+  const [top, stageName, part, item, inner] = path;
   if (top === 'on')
     return { title: '`on`', keys: Object.keys(onShape), planned: ['schedule'], synonyms: synonyms.on };
   if (top === 'notify')
@@ -136,6 +139,10 @@ export function mapKindOf(path: Path): MapKind {
   const stage = `stage ${code(String(stageName))}`;
   if (part === 'steps' && item !== undefined) {
     const title = `step ${Number(item) + 1} of ${stage}`;
+    if (inner === 'build') {
+      const keys = Object.keys(buildShape);
+      return { title: `\`build\` of ${title}`, keys, planned: [], synonyms: synonyms.build };
+    }
     return { title, keys: Object.keys(stepShape), planned: planned.step, synonyms: synonyms.step };
   }
   if (part === 'services' && item !== undefined) {

@@ -8,6 +8,10 @@ import type { PlannedStage } from '../../shared/model/pipeline.js';
 export function outlineOf(stage: PlannedStage): StageOutline {
   const namesExecutor = stage.labels.some((label) => label.startsWith('executor='));
   const implied = stage.image !== undefined ? ['images'] : namesExecutor ? [] : ['executor=host'];
+  // A host agent with `--ignore-image` runs such a stage, and has no daemon that builds.
+  if (stage.steps.some(({ build, skipped }) => build !== undefined && skipped !== true)) {
+    implied.push('executor=docker');
+  }
   return {
     number: stage.number,
     name: stage.name,
@@ -20,5 +24,7 @@ export function outlineOf(stage: PlannedStage): StageOutline {
     steps: stage.steps.map((step) => step.name),
     ...(stage.image === undefined ? {} : { image: stage.image }),
     ...(stage.condition === undefined ? {} : { condition: stage.condition }),
+    ...(stage.environment === undefined ? {} : { environment: stage.environment }),
+    ...(stage.inputs === undefined ? {} : { inputs: stage.inputs }),
   };
 }

@@ -1,5 +1,5 @@
 /** What of a pipeline one run does: conditions that can be decided when it begins are decided. */
-import type { Condition, PlannedStage, PlannedStep } from '../../shared/model/pipeline.js';
+import type { Condition, PlannedStage, PlannedStep, TriggerKind } from '../../shared/model/pipeline.js';
 import type { CompiledPipeline } from './compile.js';
 import type { CompiledCondition } from './condition.js';
 import type { FactName } from './condition-facts.js';
@@ -14,6 +14,30 @@ export type { RunConditions } from './run-conditions.js';
 
 /** All stages, with what is left of their conditions; steps that are not run are marked. */
 export function planRun(compiled: CompiledPipeline, run: RunConditions): readonly PlannedStage[] {
+  return withoutDeployments(withConditions(compiled, run), run.event);
+}
+
+/** What is not on a branch or tag of the remote is not deployed, and what comes after a deployment is not done. */
+function withoutDeployments(
+  stages: readonly PlannedStage[],
+  event: RunConditions['event'],
+): readonly PlannedStage[] {
+  if (!notDeployed.has(event) || stages.every(({ environment }) => environment === undefined)) return stages;
+  const left = new Set(
+    stages.filter(({ environment }) => environment !== undefined).map(({ number }) => number),
+  );
+  // Whoever needs one of them may come before it in the file.
+  for (let before = 0; before < left.size;) {
+    before = left.size;
+    for (const { number, needs } of stages) if (needs.some((need) => left.has(need))) left.add(number);
+  }
+  const condition: Condition = { kind: 'never', text: `a run of kind ${event} deploys nothing` };
+  return stages.map((stage) => (left.has(stage.number) ? { ...stage, condition } : stage));
+}
+
+const notDeployed: ReadonlySet<string> = new Set<TriggerKind>(['change', 'gate', 'submit']);
+
+function withConditions(compiled: CompiledPipeline, run: RunConditions): readonly PlannedStage[] {
   if (compiled.conditions.size === 0) return compiled.stages;
   const answers = new Answers(run);
   return compiled.stages.map((stage) => {

@@ -1,5 +1,6 @@
 import type {
   PlannedArtifact,
+  PlannedBuild,
   PlannedService,
   PlannedStage,
   PlannedStep,
@@ -10,6 +11,7 @@ import { expand, type Cell } from './expression.js';
 import type { Findings } from './findings.js';
 import { defaults } from './limits.js';
 import { find, keyRangeOf, type Located, type LocatedScalar, type Path } from './located.js';
+import { nameOfBuild, planBuild } from './plan-build.js';
 import type { Pipeline, Stage, Step } from './schema.js';
 import { lostEffect, nameOf, stepName } from './shell-words.js';
 import {
@@ -64,6 +66,7 @@ class StagePlanner {
     const services = this.#services();
     this.#checkContainers({ image, labels });
     const secrets = this.#secrets([...this.#path, 'secrets'], definition);
+    const verify = this.#verify();
     return {
       number,
       name,
@@ -83,7 +86,20 @@ class StagePlanner {
       steps: (definition.steps ?? []).map((step, index) => this.#step(step, index, timeoutMs)),
       artifacts: this.#artifacts(),
       ...(secrets.length === 0 ? {} : { secrets }),
+      ...(definition.environment === undefined ? {} : { environment: definition.environment }),
+      ...(verify.length === 0 ? {} : { verify }),
     };
+  }
+
+  #verify(): string[] {
+    const { root, definition, findings, name } = this.#given;
+    const path = [...this.#path, 'verify'];
+    if (find(root, path) !== undefined && find(root, [...this.#path, 'environment']) === undefined) {
+      const message = `\`verify\` is for a deployment, and stage ${code(name)} has no \`environment\``;
+      findings.error(keyRangeOf(root, path), message, 'write it as a step, or name the `environment`');
+    }
+    const { verify = [] } = definition;
+    return verify.map((_, index) => this.#checked([...path, index], wrongScript, 'script') ?? '');
   }
 
   /** The stage's own, or the one at the top; null: none; undefined: invalid, and reported. */
@@ -129,6 +145,7 @@ class StagePlanner {
           hint,
         );
       }
+      this.#checkBuilds();
     } else if (image !== undefined && labels.includes('executor=host')) {
       const message = `stage ${code(name)} has an image, and the host executor runs none`;
       findings.error(
@@ -136,6 +153,17 @@ class StagePlanner {
         message,
         'write `image: null` in the stage, or leave the label out',
       );
+    }
+  }
+
+  /** The box is where the workspace is kept still while it is sent to the build. */
+  #checkBuilds(): void {
+    const { root, definition, findings, name } = this.#given;
+    for (const [index, step] of (definition.steps ?? []).entries()) {
+      if (typeof step !== 'object' || step.build === undefined) continue;
+      const message = `an image is built beside a container, and stage ${code(name)} has no image`;
+      const hint = 'name an `image` for the stage, or one for all at the top';
+      findings.error(keyRangeOf(root, [...this.#path, 'steps', index, 'build']), message, hint);
     }
   }
 
@@ -166,6 +194,7 @@ class StagePlanner {
     const { findings } = this.#given;
     const path = [...this.#path, 'steps', index];
     const short = typeof step !== 'object';
+    const build = short || step.build === undefined ? undefined : this.#build([...path, 'build']);
     const runPath = short ? path : [...path, 'run'];
     const run = this.#checked(runPath, wrongScript, 'script') ?? '';
     const lost = lostEffect(run);
@@ -195,13 +224,22 @@ class StagePlanner {
     const secrets = short ? [] : this.#secrets([...path, 'secrets'], step);
     return {
       number: index + 1,
-      name: name === undefined || name.trim() === '' ? nameOf(run) : stepName(name),
+      name:
+        name === undefined || name.trim() === ''
+          ? stepName(build === undefined ? nameOf(run) : nameOfBuild(build))
+          : stepName(name),
       run,
+      ...(build === undefined ? {} : { build }),
       env: short ? {} : this.#env([...path, 'env'], step.env),
       ...(timeoutMs === undefined ? {} : { timeoutMs }),
       ...(normal === undefined ? {} : { workdir: normal }),
       ...(secrets.length === 0 ? {} : { secrets }),
     };
+  }
+
+  #build(path: Path): PlannedBuild {
+    const { root, findings } = this.#given;
+    return planBuild({ root, findings, path, checked: (place, wrong) => this.#checked(place, wrong) });
   }
 
   /** `valid`: of the stage or the step that they belong to. */

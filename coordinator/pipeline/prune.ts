@@ -40,7 +40,7 @@ function cutAt(path: Path): Path {
 }
 
 const isRequired = (part: 'steps' | 'services' | 'artifacts', key: string): boolean =>
-  key === { steps: 'run', services: 'image', artifacts: 'paths' }[part];
+  ({ steps: ['run', 'build'], services: ['image'], artifacts: ['paths'] })[part].includes(key);
 
 /** All cuts below one place, so that the value is walked once, however many there are. */
 class Cuts {

@@ -27,7 +27,7 @@ export const oneWordOf = (words: readonly string[], hints: Readonly<Record<strin
 });
 
 export const name = (what: string) =>
-  z.string().regex(
+  z.string(expected(`the name of ${what}`)).regex(
     namePattern,
     says(
       (input) =>

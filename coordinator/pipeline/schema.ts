@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { durationPattern } from './duration.js';
+import { build, oneKindOfWork } from './schema-build.js';
 import { expected, listOf, name, oneOrMore, path, says, scalar } from './schema-parts.js';
 import { notify, on } from './schema-top.js';
 import { either, quoted } from './words.js';
@@ -107,10 +108,13 @@ export const stepShape = {
   name: scalar('a name')
     .optional()
     .describe('Shown in lists and logs. Default: the first line of the command.'),
-  run: command('a command').describe(
-    'A script for the shell (`bash -eo pipefail`, else `sh -e`). Each step is a new shell in the workspace: `cd` and `export` do ' +
-      'not last; use `workdir`, and `echo "NAME=value" >> "$GANTRY_ENV"` for later steps.',
-  ),
+  run: command('a command')
+    .optional()
+    .describe(
+      'A script for the shell (`bash -eo pipefail`, else `sh -e`). Each step is a new shell in the workspace: `cd` and `export` do ' +
+        'not last; use `workdir`, and `echo "NAME=value" >> "$GANTRY_ENV"` for later steps.',
+    ),
+  build: build.optional(),
   env: env.optional(),
   secrets: secrets.optional(),
   if: condition
@@ -122,11 +126,18 @@ export const stepShape = {
   workdir: path.optional().describe('Directory to run in, relative to the workspace.'),
 };
 
+/** Also of a step with other faults: what is wrong is told at once. */
+const always = { when: () => true };
+
 const step = z.union(
   [
     z.string(),
     z.boolean(),
-    z.strictObject(stepShape, expected('a step')).describe('A step with more than its command.'),
+    z
+      .strictObject(stepShape, expected('a step'))
+      .check(z.superRefine(oneKindOfWork, always))
+      .meta({ oneOf: [{ required: ['run'] }, { required: ['build'] }] })
+      .describe('A step with more than its command, or one that builds an image.'),
   ],
   expected('a command, or a map with `run`', (input) =>
     input === null || input === undefined
@@ -236,6 +247,21 @@ export const stageShape = {
     )
     .optional()
     .describe('Its failure does not fail the run.'),
+  environment: name('an environment')
+    .optional()
+    .describe(
+      'Where it deploys to: an environment of the project (`gantry environments add`). It runs once at most, one deployment of an ' +
+        'environment at a time, only for what is on a branch or tag of the remote: runs of changes, of the gate and of trees sent by ' +
+        'hand skip it, and what needs it.',
+    ),
+  verify: listOf(command('a command'), 'a list of commands', (input) =>
+    typeof input === 'string' && !input.includes('\n') ? `write \`verify: [${input}]\`` : undefined,
+  )
+    .optional()
+    .describe(
+      'Commands that say whether the deployment is good, run after the steps and whenever nobody knows how they came out. They ' +
+        'should ask for the version that they expect.',
+    ),
   matrix: z
     .record(
       z.string().regex(

@@ -130,7 +130,11 @@ function badName(
 function isWrittenOtherwise(key: string, parent: Located | undefined, kind: MapKind): boolean {
   if (parent?.kind !== 'map') return false;
   const written = [...parent.entries.keys()].filter((other) => !kind.keys.includes(other)).slice(0, 20);
-  return written.some((other) => meantBy(other, kind) === key || isCommand(other, parent, kind));
+  // A step has one of the two.
+  const wanted = key === 'run' ? ['run', 'build'] : [key];
+  return written.some(
+    (other) => wanted.includes(meantBy(other, kind) ?? '') || isCommand(other, parent, kind),
+  );
 }
 
 function missingKey(path: Path, { root, findings }: Context): void {

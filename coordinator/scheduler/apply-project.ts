@@ -1,12 +1,15 @@
 /** Events of projects, applied: see `apply.ts`. */
 import type { Event } from '../../shared/model/event.js';
+import { forgetEnvironmentsOf } from '../delivery/state.js';
 import { forgetGatesOf, touchGatesOf } from '../gate/state.js';
-import type { RecordedMove, ReportedMove } from '../../shared/model/project.js';
+import type { MoveSource, RecordedMove, ReportedMove } from '../../shared/model/project.js';
 import { didNothing } from './news.js';
+import { isOfOlderPush } from './push-order.js';
 import {
   branchOf,
   keptDeletedRefs,
   keptDeliveries,
+  keptDeliveryIds,
   keptMoves,
   keptTold,
   speaksForBranch,
@@ -33,6 +36,7 @@ export function applyProjectSet(
     refs: new Map(),
     branches: new Map(),
     deliveries: new Map(),
+    deliveryIds: new Set(),
   });
 }
 
@@ -40,6 +44,7 @@ export function applyProjectSet(
 export function applyProjectRemoved(state: State, event: Extract<Event, { kind: 'ProjectRemoved' }>): void {
   state.projects.delete(event.project);
   forgetGatesOf(state.gates, event.project);
+  forgetEnvironmentsOf(state.deliveries, event.project);
   for (const trigger of state.triggers.values()) {
     if (trigger.project === event.project) state.triggers.delete(trigger.run);
   }
@@ -51,7 +56,7 @@ export function applyRefsMoved(state: State, event: Extract<Event, { kind: 'Refs
   if (event.source.kind === 'poll' && event.source.partial === undefined) known.polled = true;
   if (event.head !== undefined) known.head = event.head;
   for (const { asks, place, ...move } of event.moves) {
-    applyMove(known, move, place);
+    applyMove(known, { move, place, source: event.source });
     if (!asks) continue;
     state.triggers.set(move.run, { run: move.run, project: event.project, move, source: event.source, at });
     state.touched.triggers.add(move.run);
@@ -64,20 +69,39 @@ export function applyRefsMoved(state: State, event: Extract<Event, { kind: 'Refs
     moves: event.moves,
     ...(pusher === undefined ? {} : { pusher }),
   });
-  for (const oldest of known.deliveries.keys()) {
-    if (known.deliveries.size <= keptDeliveries) break;
-    known.deliveries.delete(oldest);
+  known.deliveryIds.add(delivery);
+  keepNewest(known.deliveries, keptDeliveries);
+  keepNewest(known.deliveryIds, keptDeliveryIds);
+}
+
+function keepNewest(all: Map<string, unknown> | Set<string>, most: number): void {
+  for (const oldest of all.keys()) {
+    if (all.size <= most) break;
+    all.delete(oldest);
   }
 }
 
-function applyMove(known: ProjectState, move: ReportedMove, place: RecordedMove['place']): void {
+interface Moved {
+  readonly move: ReportedMove;
+  readonly place: RecordedMove['place'];
+  readonly source: MoveSource;
+}
+
+function applyMove(known: ProjectState, { move, place, source }: Moved): void {
   const ref = known.refs.get(move.ref);
   const moves = [...(ref?.moves ?? []), move].slice(-keptMoves);
   const tip = place === 'late' ? ref?.tip : move.new;
   const isGuess = place === 'late' ? (ref?.isGuess ?? true) : place === 'guess';
+  const told = source.kind === 'poll' ? undefined : source.pusher;
+  const pusher = tip === ref?.tip ? (ref?.pusher ?? told) : told;
   // Behind all others: deleted refs are forgotten in the order of their end.
   known.refs.delete(move.ref);
-  known.refs.set(move.ref, { moves, isGuess, ...(tip === undefined ? {} : { tip }) });
+  known.refs.set(move.ref, {
+    moves,
+    isGuess,
+    ...(tip === undefined ? {} : { tip }),
+    ...(tip === undefined || pusher === undefined ? {} : { pusher }),
+  });
   if (tip !== undefined) return;
   const branch = branchOf(move.ref);
   if (branch !== undefined) known.branches.delete(branch);
@@ -92,12 +116,13 @@ export function applyBranch(state: State, run: RunState, event: Extract<Event, {
   if (known === undefined || trigger !== 'push' || branch === undefined) return;
   if (event.status === 'canceled' || didNothing(run) || !speaksForBranch(known, run)) return;
   const before = known.branches.get(branch);
-  if (before !== undefined && before.order > run.order) return;
+  if (before !== undefined && isOfOlderPush(known, run, before)) return;
   const at = { run: run.run, commit };
   const lastGreen = event.status === 'succeeded' ? at : before?.lastGreen;
   known.branches.set(branch, {
     status: event.status === 'succeeded' ? 'green' : 'failing',
     run: run.run,
+    commit,
     order: run.order,
     ...(event.failing === undefined ? {} : { failing: event.failing }),
     ...(lastGreen === undefined ? {} : { lastGreen }),

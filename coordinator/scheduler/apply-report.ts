@@ -45,7 +45,7 @@ export function applyReport(
       break;
     case 'ImageResolved': {
       const { images } = attempt.stage.run;
-      if (!images.has(report.image)) images.set(report.image, report.digest);
+      if (report.built === true || !images.has(report.image)) images.set(report.image, report.digest);
       break;
     }
     case 'StepStarted':

@@ -11,6 +11,9 @@ import {
   applyProjectSet,
   applyRefsMoved,
 } from './apply-project.js';
+import { applyDelivery } from '../delivery/apply.js';
+import { touchStage } from '../delivery/state.js';
+import { isDeliveryEvent, type DeliveryEvent } from '../../shared/model/environment.js';
 import { applyGate } from '../gate/apply.js';
 import { applyReport, endLease, settle, startLease } from './apply-report.js';
 import { needsOutcome } from './ready.js';
@@ -47,6 +50,12 @@ export function apply(state: State, event: Event, at: number, epoch: number): bo
   if (epoch < state.epoch) return false;
   state.epoch = epoch;
   state.lastAt = Math.max(state.lastAt, at);
+  if (isDeliveryEvent(event)) applyDelivery(state.deliveries, event, at);
+  else applyOne(state, event, at);
+  return true;
+}
+
+function applyOne(state: State, event: Exclude<Event, DeliveryEvent>, at: number): void {
   switch (event.kind) {
     case 'EpochBegan':
       state.epoch = event.epoch;
@@ -195,7 +204,24 @@ export function apply(state: State, event: Event, at: number, epoch: number): bo
     default:
       throw new UnknownEvent(`an event of the kind ${JSON.stringify(kindOf(event))}`);
   }
-  return true;
+  touchDeployment(state, event);
+}
+
+/** What environments see of their deployments' stages is another now. */
+function touchDeployment({ deliveries }: State, event: Exclude<Event, DeliveryEvent>): void {
+  switch (event.kind) {
+    case 'RunAccepted':
+    case 'AttemptReported':
+    case 'AttemptLost':
+    case 'LeaseReturned':
+    case 'StageEnded':
+    case 'CancelRequested':
+    case 'RunRecorded':
+      touchStage(deliveries, event);
+      break;
+    default:
+      break;
+  }
 }
 
 const kindOf = (event: never): unknown => (event as { kind?: unknown }).kind;

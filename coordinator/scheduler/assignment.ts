@@ -1,7 +1,8 @@
 /** What an agent needs to run an attempt, put together from the run's plan and the state. */
 import type { Assignment, NeededArtifacts } from '../../shared/model/agent.js';
 import type { AttemptRef } from '../../shared/model/ids.js';
-import { stageTitle, type Plan } from '../../shared/model/pipeline.js';
+import { stageTitle, type Plan, type StageInput } from '../../shared/model/pipeline.js';
+import { findEnvironment } from '../delivery/state.js';
 import { acceptedAttempt, findAttempt, type StageState, type State } from './state.js';
 
 /**
@@ -20,13 +21,31 @@ export function assignmentOf(state: State, plan: Plan, ref: AttemptRef): Assignm
     attempt: ref.attempt,
     token: attempt.token,
     stageCount: plan.stages.length,
-    plan: planned,
+    plan: { ...planned, env: { ...planned.env, ...placeOf(state, stage) } },
     facts: plan.facts,
     source: plan.source,
-    needs: stage.needs.flatMap(neededArtifacts),
+    needs: [...stage.needs.flatMap(neededArtifacts), ...(stage.outline.inputs ?? []).map(inputArtifacts)],
     images: Object.fromEntries(stage.run.images),
   };
 }
+
+/** What a step that deploys is told of where it does. */
+function placeOf(state: State, { run, outline }: StageState): Readonly<Record<string, string>> {
+  const { environment } = outline;
+  if (environment === undefined) return {};
+  const url = findEnvironment(state.deliveries, { project: run.facts.project, environment })?.settings.url;
+  return {
+    GANTRY_ENVIRONMENT: environment,
+    ...(url === undefined ? {} : { GANTRY_ENVIRONMENT_URL: url }),
+  };
+}
+
+const inputArtifacts = ({ stage, title, from, manifest }: StageInput): NeededArtifacts => ({
+  stage,
+  attempt: from.attempt,
+  title,
+  manifest,
+});
 
 function neededArtifacts(need: StageState): readonly NeededArtifacts[] {
   const attempt = acceptedAttempt(need);

@@ -1,6 +1,6 @@
 /** What comes in from outside, what is answered, and what the loop is told to do. All of it is data. */
 import type { AssignAnswer, Heartbeat } from '../../shared/model/agent.js';
-import type { AgentRegistration, Event, Report, StageOutline } from '../../shared/model/event.js';
+import type { AgentRegistration, Event, Report, StageOutline, TakenStage } from '../../shared/model/event.js';
 import type { Failure } from '../../shared/model/failure.js';
 import type {
   AgentId,
@@ -13,6 +13,7 @@ import type {
 } from '../../shared/model/ids.js';
 import type { MoveSource, Project, ReportedMove } from '../../shared/model/project.js';
 import type { RunFacts } from '../../shared/model/pipeline.js';
+import type { DeliveryAnswer, DeliveryCommand, DeliveryEffect, StageRef } from '../delivery/command.js';
 import type { GateAnswer, GateCommand, GateEffect } from '../gate/command.js';
 
 export type Command =
@@ -25,6 +26,7 @@ export type Command =
       readonly retryOf?: RunId;
       /** See `RunAccepted`. */
       readonly failure?: Failure;
+      readonly taken?: readonly TakenStage[];
     }
   | { readonly kind: 'Cancel'; readonly run: RunId; readonly stage?: number; readonly by: string }
   | ({ readonly kind: 'RegisterAgent' } & AgentRegistration)
@@ -81,6 +83,10 @@ export type Command =
   | { readonly kind: 'NotificationsSettled'; readonly run: RunId }
   /** For the integration gate. It is answered with a `gate`. */
   | { readonly kind: 'Gate'; readonly command: GateCommand }
+  /** For environments. It is answered with a `delivery`. */
+  | { readonly kind: 'Delivery'; readonly command: DeliveryCommand }
+  /** Outcome of the effect `DescribeDeployment`, where the deployment cannot be asked for. `message`: a sentence. */
+  | ({ readonly kind: 'DeploymentImpossible'; readonly message: string } & StageRef)
   /** Puts on record what was done outside of the state. */
   | ({ readonly kind: 'Audit' } & Omit<Extract<Event, { kind: 'Audited' }>, 'kind'>);
 
@@ -98,6 +104,7 @@ export type Answer =
   /** Which runs the moves ask for. */
   | { readonly kind: 'moved'; readonly runs: readonly RunId[] }
   | { readonly kind: 'gate'; readonly answer: GateAnswer }
+  | { readonly kind: 'delivery'; readonly answer: DeliveryAnswer }
   | { readonly kind: 'not-found'; readonly message: string }
   | { readonly kind: 'refused'; readonly message: string };
 
@@ -124,7 +131,13 @@ export type Effect =
   | { readonly kind: 'Trigger'; readonly run: RunId }
   /** Tell people about a run that has ended. Whoever performs it does not give up before all targets are settled. */
   | { readonly kind: 'Notify'; readonly run: RunId }
-  | { readonly kind: 'Gate'; readonly effect: GateEffect };
+  | { readonly kind: 'Gate'; readonly effect: GateEffect }
+  | { readonly kind: 'Delivery'; readonly effect: DeliveryEffect }
+  /**
+   * A stage with an environment has all it needs: find out what it deploys and ask for its deployment (`RequestDeployment`), or
+   * say why that cannot be (`DeploymentImpossible`). Whoever performs it does not give up before.
+   */
+  | ({ readonly kind: 'DescribeDeployment' } & StageRef);
 
 export interface Decision {
   readonly events: readonly Event[];

@@ -18,6 +18,7 @@
  */
 import type { Decision, Now } from './command.js';
 import { dispatchNext } from './dispatch.js';
+import { decideDeliveries } from './deliveries.js';
 import { decideGates } from './gates.js';
 import { waitingLimitMs } from './expiry.js';
 import { lookAtAgent } from './look-at-agent.js';
@@ -36,12 +37,24 @@ export function decide(state: State, presence: Presence, now: Now): Decision {
   touchDue(turn);
   lookAtTouched(turn);
   endUnwanted(turn);
-  lookAtTouched(turn);
-  while (!turn.isFull && dispatchNext(turn)) lookAtTouched(turn);
+  const deliveriesWakeMs = moveOn(turn);
   askForWhatIsPending(turn);
-  const wakes = [wakeTime(turn), decideGates(turn)].filter((atMs) => atMs !== undefined);
+  const wakes = [wakeTime(turn), deliveriesWakeMs, decideGates(turn)].filter((atMs) => atMs !== undefined);
   const wakeAtMs = wakes.length === 0 ? {} : { wakeAtMs: Math.min(...wakes) };
   return { events: turn.events, effects: turn.effects, ...wakeAtMs };
+}
+
+/** A deployment that gets its environment lets its stage start, and a stage that ends lets go of its environment. */
+function moveOn(turn: Turn): number | undefined {
+  const { stages } = turn.state.touched;
+  let told = 0;
+  for (;;) {
+    lookAtTouched(turn);
+    while (!turn.isFull && dispatchNext(turn)) lookAtTouched(turn);
+    const wakeAtMs = decideDeliveries(turn, told);
+    told = turn.events.length;
+    if (stages.size === 0 || turn.isFull) return wakeAtMs;
+  }
 }
 
 function touchAll(state: State, presence: Presence): void {

@@ -1,4 +1,5 @@
 import { choose } from './choose.js';
+import { orderFor } from './deliveries.js';
 import { servedBefore } from './fairness.js';
 import type { Lane } from './queue.js';
 import type { Token } from '../../shared/model/ids.js';
@@ -10,6 +11,11 @@ export function dispatchNext(turn: Turn): boolean {
   const lane = nextLane(turn);
   const stage = lane?.next?.first;
   if (lane === undefined || stage === undefined) return false;
+  if (stage.outline.environment !== undefined && orderFor(state, stage).kind !== 'start') {
+    // A look at it is due, and takes it out too.
+    presence.market.removeStage(stage);
+    return true;
+  }
   const agent = choose(state, presence, lane, stage);
   if (agent === undefined) return false;
   turn.emit({

@@ -47,7 +47,7 @@ export function reportMoves(state: State, command: ProjectCommand<'ReportMoves'>
   const known = state.projects.get(command.project);
   if (known === undefined) return answer({ kind: 'not-found', message: `no project ${command.project}` });
   const { source } = command;
-  if (source.kind === 'webhook' && known.deliveries.has(source.delivery)) {
+  if (source.kind === 'webhook' && known.deliveryIds.has(source.delivery)) {
     return answer({ kind: 'refused', message: `delivery ${source.delivery} was taken before` });
   }
   const head = command.head ?? known.head;

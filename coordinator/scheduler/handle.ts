@@ -7,6 +7,7 @@ import type { RunId } from '../../shared/model/ids.js';
 import { apply } from './apply.js';
 import { isRunWanted } from '../gate/state.js';
 import type { Answer, Command, Handled, Now } from './command.js';
+import { handleDeliveryCommand, orderFor, returnLate } from './deliveries.js';
 import { handleGateCommand } from './gates.js';
 import {
   notificationsDone,
@@ -21,7 +22,7 @@ import { handleAssignAnswered, handleHeartbeat, handleLink } from './hear.js';
 import type { Presence } from './presence.js';
 import { whyNotRunnable } from './ready.js';
 import { handleReport } from './report.js';
-import { stageOf, type AgentState, type State } from './state.js';
+import { findStage, stageOf, type AgentState, type State } from './state.js';
 
 export { JournalLostTail, notGivenOut } from './report.js';
 
@@ -29,17 +30,20 @@ const done: Answer = { kind: 'done' };
 
 /** Throws `JournalLostTail`, having changed nothing: if its claim is genuine, the caller must stop to lead. */
 export function handle(state: State, presence: Presence, command: Command, now: Now): Handled {
-  // The gate applies what it decides itself.
+  // The gate and delivery apply what they decide themselves.
   if (command.kind === 'Gate') return handleGateCommand(state, presence, command, now);
+  if (command.kind === 'Delivery') return handleDeliveryCommand(state, presence, command.command, now);
   const handled = respond(state, presence, command, now);
   for (const event of handled.events) apply(state, event, now.wallMs, state.epoch);
-  return handled;
+  // Whose stage has no use for it, its environment may have.
+  if (command.kind !== 'Report' || handled.answer.kind !== 'overtaken') return handled;
+  return { ...handled, events: returnLate(state, presence, command, now) };
 }
 
 function respond(
   state: State,
   presence: Presence,
-  command: Exclude<Command, { kind: 'Gate' }>,
+  command: Exclude<Command, { kind: 'Gate' | 'Delivery' }>,
   now: Now,
 ): Handled {
   switch (command.kind) {
@@ -73,9 +77,28 @@ function respond(
       return notified(state, command);
     case 'NotificationsSettled':
       return notificationsDone(state, command);
+    case 'DeploymentImpossible':
+      return deploymentImpossible(state, command);
     case 'Audit':
       return accept({ ...command, kind: 'Audited' });
   }
+}
+
+/** It is for a stage that nobody has asked a deployment for. */
+function deploymentImpossible(
+  state: State,
+  command: Extract<Command, { kind: 'DeploymentImpossible' }>,
+): Handled {
+  const { run, stage: number, message } = command;
+  const stage = findStage(state, run, number);
+  if (stage?.phase.kind !== 'waiting' || orderFor(state, stage).kind !== 'request') return answer(done);
+  return accept({
+    kind: 'StageEnded',
+    run,
+    stage: number,
+    status: 'failed',
+    failure: { kind: 'not-deployed', message },
+  });
 }
 
 const answer = (given: Answer): Handled => ({ events: [], answer: given });
@@ -83,7 +106,7 @@ const answer = (given: Answer): Handled => ({ events: [], answer: given });
 const accept = (event: Event, given: Answer = done): Handled => ({ events: [event], answer: given });
 
 function submit(state: State, command: Extract<Command, { kind: 'Submit' }>): Handled {
-  const { run, digest, facts, stages, retryOf, failure } = command;
+  const { run, digest, facts, stages, retryOf, failure, taken } = command;
   const known = state.runs.get(run) ?? state.recorded.get(run);
   if (known !== undefined) {
     return known.digest === digest
@@ -106,6 +129,7 @@ function submit(state: State, command: Extract<Command, { kind: 'Submit' }>): Ha
     stages: failure === undefined ? stages : [],
     ...(retryOf === undefined ? {} : { retryOf }),
     ...(failure === undefined ? {} : { failure }),
+    ...(taken === undefined || failure !== undefined ? {} : { taken }),
   };
   return {
     events: [accepted, ...superseded(state, { run, facts, retryOf })],

@@ -1,4 +1,6 @@
 import { describeFailure } from '../../shared/model/failure.js';
+import type { StageOrder } from '../delivery/stage-order.js';
+import { orderFor, refOf } from './deliveries.js';
 import { backstopMs, inWords, waitingLimitMs, whyAttemptLost } from './expiry.js';
 import { expectFrom, type AttemptPresence } from './presence.js';
 import { canceledFailure, conditionOutcome, needsOutcome, type ConditionAfterNeeds } from './ready.js';
@@ -28,6 +30,7 @@ export function lookAtStage(turn: Turn, stage: StageState): void {
       break;
     case 'settling': {
       presence.market.removeStage(stage);
+      if (stage.outline.environment !== undefined && isLeftToDelivery(turn, stage)) break;
       const verdict = verdictOn(stage.phase.attempt);
       if (verdict.kind === 'retry') break;
       const { status, failure } = verdict;
@@ -38,6 +41,7 @@ export function lookAtStage(turn: Turn, stage: StageState): void {
       presence.market.removeStage(stage);
       presence.stageTimers.delete(stage);
       presence.rests.delete(stage);
+      presence.described.delete(stage);
       for (const attempt of stage.attempts) presence.attempts.delete(attempt);
       break;
   }
@@ -90,8 +94,49 @@ function askCondition(turn: Turn, stage: StageState, condition: ConditionAfterNe
   }
 }
 
+/** A stage that deploys: whether it is delivery's to say when it may go on. What delivery has ended is ended. */
+function isLeftToDelivery(turn: Turn, stage: StageState): boolean {
+  const { state, presence } = turn;
+  const order = orderFor(state, stage);
+  switch (order.kind) {
+    case 'request':
+      // That of one that has begun is not known any more: its project is gone.
+      if (stage.phase.kind !== 'waiting' || stage.canceledBy !== undefined) return false;
+      if (!presence.described.has(stage)) {
+        presence.described.add(stage);
+        turn.perform({ kind: 'DescribeDeployment', ...refOf(stage) });
+      }
+      return true;
+    case 'wait':
+    case 'leave':
+      return true;
+    case 'start':
+      return false;
+    case 'end': {
+      const { status, reason } = order;
+      end(turn, stage, { status, ...failureOfEnd(order, reason) });
+      return true;
+    }
+  }
+}
+
+function failureOfEnd(
+  { status, failure }: Extract<StageOrder, { kind: 'end' }>,
+  reason: string,
+): Pick<Ending, 'failure'> {
+  if (status === 'succeeded') return {};
+  if (failure !== undefined) return { failure };
+  return {
+    failure: status === 'canceled' ? canceledFailure(reason) : { kind: 'not-deployed', message: reason },
+  };
+}
+
 function lookAtWaiting(turn: Turn, stage: StageState, since: number): void {
   const { state, presence, now } = turn;
+  if (stage.outline.environment !== undefined && isLeftToDelivery(turn, stage)) {
+    presence.market.removeStage(stage);
+    return;
+  }
   if (stage.canceledBy !== undefined) {
     end(turn, stage, { status: 'canceled', failure: canceledFailure(stage.canceledBy) });
     return;
@@ -134,6 +179,8 @@ export function endUnwanted(turn: Turn): void {
   for (const stage of turn.state.waiting) {
     if (turn.isFull || stage.phase.kind !== 'waiting') return;
     if (turn.now.wallMs - stage.phase.since < waitingLimitMs) return;
+    // It waits for its environment, whose patience is delivery's.
+    if (stage.outline.environment !== undefined && orderFor(turn.state, stage).kind !== 'start') continue;
     turn.look();
     endWithoutAgent(turn, stage);
   }

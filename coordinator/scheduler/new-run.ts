@@ -1,4 +1,4 @@
-import type { Event, StageOutline } from '../../shared/model/event.js';
+import type { Event, StageOutline, TakenStage } from '../../shared/model/event.js';
 import type { RunState, StageState } from './state.js';
 
 /** A run as it is when accepted: every stage is pending, also those that need nothing. */
@@ -39,7 +39,46 @@ export function newRun(
       need.dependants.push(stage);
     }
   }
+  for (const taken of event.taken ?? []) {
+    const known = byNumber.get(taken.stage);
+    if (known !== undefined) takeOver(run, known.stage, taken);
+  }
   return run;
+}
+
+/** It has succeeded, in another run. */
+function takeOver(run: RunState, stage: StageState, taken: TakenStage): void {
+  const { from, agent, agentName, token, leasedAt, startedAt, finishedAt, manifest, logs } = taken;
+  stage.attempts.push({
+    stage,
+    number: 1,
+    agent,
+    agentName,
+    token,
+    leasedAt,
+    startedAt,
+    executor: undefined,
+    note: undefined,
+    phase: {
+      kind: 'finished',
+      at: finishedAt,
+      status: 'succeeded',
+      ...(manifest === undefined ? {} : { manifest }),
+      logs,
+      // Where it was made.
+      archived: false,
+    },
+    reports: 0,
+    steps: taken.steps.map(({ durationMs, ...step }) => ({
+      ...step,
+      shell: '',
+      finished: { at: step.startedAt + durationMs, durationMs, exitCode: 0 },
+    })),
+    from,
+  });
+  stage.phase = { kind: 'ended', status: 'succeeded', at: finishedAt };
+  stage.settled = { hasFailure: false };
+  run.open -= 1;
 }
 
 const newStage = (

@@ -5,6 +5,7 @@
  */
 import type { Heartbeat } from '../../shared/model/agent.js';
 import type { AgentId, InstanceId, RunId } from '../../shared/model/ids.js';
+import { emptyDeliveryPresence, type DeliveryPresence } from '../delivery/presence.js';
 import { emptyGatePresence, type GatePresence } from '../gate/presence.js';
 import type { Now } from './command.js';
 import { Market } from './market.js';
@@ -69,6 +70,9 @@ export interface Presence {
   /** Runs whose record was asked for, and how often. */
   readonly records: Map<RunId, number>;
   readonly gates: GatePresence;
+  readonly deliveries: DeliveryPresence;
+  /** Stages whose deployment somebody has been told to ask for. */
+  readonly described: Set<StageState>;
   readonly market: Market;
   readonly stageTimers: Timers<StageState>;
   readonly agentTimers: Timers<AgentId>;
@@ -87,6 +91,8 @@ export function emptyPresence(now: Now): Presence {
     mirrors: new Map(),
     records: new Map(),
     gates: emptyGatePresence(),
+    deliveries: emptyDeliveryPresence(),
+    described: new Set(),
     market: new Market(),
     stageTimers: new Timers(),
     agentTimers: new Timers(),

@@ -13,8 +13,9 @@ import type {
 /** A branch's runs of pushes, as far as they ended green or red; a canceled one says nothing about the code. */
 export interface BranchState {
   readonly status: 'green' | 'failing';
-  /** The last run that counted, and its age: the end of an older one is no news. */
+  /** The last run that counted, of which commit, and its age: the end of one of an older push is no news. */
   readonly run: RunId;
+  readonly commit: CommitId;
   readonly order: number;
   readonly failing?: Failing;
   readonly lastGreen?: { readonly run: RunId; readonly commit: CommitId };
@@ -27,6 +28,8 @@ export interface RefState {
   readonly tip?: CommitId;
   /** The tip is what a move said that did not begin at the one before: see `RecordedMove.place`. */
   readonly isGuess: boolean;
+  /** Who is said to have pushed the tip; absent where a poll saw it. */
+  readonly pusher?: string;
   /** The last moves of it, newest last: who reports one of them late or again brings no news. */
   readonly moves: readonly ReportedMove[];
 }
@@ -47,8 +50,10 @@ export interface ProjectState {
   head: string | undefined;
   readonly refs: Map<string, RefState>;
   readonly branches: Map<string, BranchState>;
-  /** Oldest first, bounded: for showing, and against replays while a signature is young enough to count. */
+  /** What the last deliveries told, oldest first: for showing. */
   readonly deliveries: Map<string, DeliveryState>;
+  /** Ids of more of them, oldest first: against replays while a signature is young enough to count. */
+  readonly deliveryIds: Set<string>;
 }
 
 /** A push that asks for a run whose pipeline was not read yet. */
@@ -82,8 +87,10 @@ export const keptTold = 200;
 export const keptMoves = 100;
 /** Deleted refs kept of a project, so that a push that is told late does not bring one back. */
 export const keptDeletedRefs = 100;
-/** Deliveries kept of a project. A signature counts for five minutes, and 1,000 may come in a burst. */
-export const keptDeliveries = 5_000;
+/** Deliveries kept whole of a project: each may tell of 1,000 moves. */
+export const keptDeliveries = 100;
+/** Ids of deliveries kept of a project. A signature counts for five minutes, and 1,000 may come in a burst. */
+export const keptDeliveryIds = 5_000;
 
 export const defaultBranchOf = ({ project, head }: ProjectState): string | undefined =>
   project.settings.defaultBranch ?? head;

@@ -5,6 +5,7 @@
 import { stageTitle } from '../../shared/model/pipeline.js';
 import { whyUnavailable, type Unavailable } from './available.js';
 import type { Now } from './command.js';
+import { deploymentReasons, orderFor } from './deliveries.js';
 import { inWords } from './expiry.js';
 import { missingLabels, servesProject, suits, takesTrust } from './match.js';
 import type { Presence } from './presence.js';
@@ -32,13 +33,28 @@ export function reasonsToWait(
         ? [...openNeeds(stage), ...openCondition(stage)]
         : [`it is being canceled for ${stage.canceledBy}`];
     case 'waiting':
-      return whileWaiting(state, presence, stage, now);
+      return stage.outline.environment === undefined
+        ? whileWaiting(state, presence, stage, now)
+        : whileDeploymentWaits(state, presence, stage, now);
     case 'leased':
       return whileLeased(presence, phase.attempt, now);
     case 'settling':
+      return deploymentReasons(state, presence, stage, now) ?? [];
     case 'ended':
       return [];
   }
+}
+
+/** For its environment first, then for an agent. */
+function whileDeploymentWaits(
+  state: State,
+  presence: Presence,
+  stage: StageState,
+  now: Now,
+): readonly string[] {
+  const order = orderFor(state, stage);
+  if (order.kind === 'start') return whileWaiting(state, presence, stage, now);
+  return deploymentReasons(state, presence, stage, now) ?? ['what it would deploy is being found out'];
 }
 
 function openNeeds(stage: StageState): readonly string[] {

@@ -38,9 +38,14 @@ export function verdictOn(attempt: AttemptState): Verdict {
   }
 }
 
+/** What began to deploy is never begun again: see `../delivery`. */
+const hasBegunToDeploy = ({ startedAt, stage }: AttemptState): boolean =>
+  startedAt !== undefined && stage.outline.environment !== undefined;
+
 /** A failure of ours under a canceled stage ends it as canceled: nobody waits for the next attempt. */
-function onFailure({ stage }: AttemptState, failure: Failure): Verdict {
-  if (!isRetried(failure)) return { kind: 'end', status: 'failed', failure };
+function onFailure(attempt: AttemptState, failure: Failure): Verdict {
+  const { stage } = attempt;
+  if (!isRetried(failure) || hasBegunToDeploy(attempt)) return { kind: 'end', status: 'failed', failure };
   if (stage.canceledBy !== undefined) {
     return { kind: 'end', status: 'canceled', failure: canceledFailure(stage.canceledBy) };
   }

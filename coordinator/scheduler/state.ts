@@ -12,8 +12,9 @@
 import type { RunFacts } from '../../shared/model/pipeline.js';
 import type { AgentRegistration, LogDigest, StageOutline } from '../../shared/model/event.js';
 import type { Failure } from '../../shared/model/failure.js';
-import type { AgentId, ProjectId, RunId, Sha256, Token } from '../../shared/model/ids.js';
+import type { AgentId, AttemptRef, ProjectId, RunId, Sha256, Token } from '../../shared/model/ids.js';
 import type { Failing } from '../../shared/model/project.js';
+import { emptyDeliveries, type Deliveries } from '../delivery/state.js';
 import { emptyGates, type Gates } from '../gate/state.js';
 import type { OutboxState, ProjectState, TriggerState } from './project-state.js';
 
@@ -68,6 +69,8 @@ export interface AttemptState {
   reports: number;
   /** Steps that began, in the order they began. */
   readonly steps: StepState[];
+  /** It was made in another run, where all that it left is. */
+  readonly from?: AttemptRef;
 }
 
 export type EndedStatus = 'succeeded' | 'failed' | 'canceled' | 'skipped';
@@ -161,6 +164,8 @@ export interface State {
   readonly outbox: Map<RunId, OutboxState>;
   /** The integration gates: see `../gate`. */
   readonly gates: Gates;
+  /** Environments and what is deployed to them: see `../delivery`. */
+  readonly deliveries: Deliveries;
   /** Index: stages in phase `waiting`; the order is the order in which they came, not quite that of `since`. */
   readonly waiting: Set<StageState>;
   /** Index: leases that have not ended, by project. */
@@ -192,6 +197,7 @@ export function emptyState(): State {
     triggers: new Map(),
     outbox: new Map(),
     gates: emptyGates(),
+    deliveries: emptyDeliveries(),
     waiting: new Set(),
     shares: new Map(),
     touched: {

@@ -119,6 +119,7 @@ function attemptView(attempt: AttemptState): AttemptView {
     leasedAt: iso(attempt.leasedAt),
     startedAt: isoOrNull(attempt.startedAt),
     finishedAt: phase.kind === 'finished' || phase.kind === 'lost' ? iso(phase.at) : null,
+    takenFrom: attempt.from?.run ?? null,
   };
 }
 

@@ -6,8 +6,12 @@ export interface VaultSlot {
   readonly space:
     /** What stages name: by the secret's name. */
     | 'secret'
+    /** What stages that deploy name: `<environment>/<secret>`. See `scoped-secrets.ts`. */
+    | 'environment'
     /** `fetch` and `push`: a GitCredential as JSON. */
     | 'credential'
+    /** By the registry's host: user and password as JSON. */
+    | 'registry'
     /** `in`: signs what is delivered to us. `gate`: shows a repository's hook that it is the gate that pushes. */
     | 'hook'
     /** By the webhook's name: signs what we deliver. */

@@ -16,6 +16,9 @@ import { checkRepositoryAllowed, type RepositoryUrl } from '../../shared/git/rep
 import { Turns } from '../../shared/git/turns.js';
 import { fileUrl, uploadPack } from '../../shared/git/upload-pack.js';
 import type { CommitId, ProjectId } from '../../shared/model/ids.js';
+import type { CommitOrder } from '../../shared/model/environment.js';
+import { listAuthors, type CommitAuthors } from './commit-authors.js';
+import { commitOrder } from './commit-order.js';
 import { committedText } from './committed-text.js';
 import { describeCommit, listCommits, type CommitSummary, type LocalGit } from './commit-summary.js';
 import { parseRemoteRefs, type RemoteRefs } from './remote-refs.js';
@@ -38,7 +41,9 @@ export interface ReadCommit extends CommitSummary {
 
 const idleMs = 120_000;
 /** Commits of history that a fetch brings: more than a mail about the last green run lists. */
-const depth = 200;
+const usualDepth = 200;
+/** For git, all of it, also where nothing is cut off. */
+const wholeDepth = 0x7fff_ffff;
 /** A copy that has grown beyond this is begun anew. */
 const maxCopyKib = 1024 * 1024;
 /** More than this is an import or a move of everything: whatever is asked of it has changed. */
@@ -127,6 +132,33 @@ export class ProjectRepository {
     );
   }
 
+  /** What `one` is to `other`. A commit that the remote does not have (any more) is `diverged` from all. Throws `CheckoutError`. */
+  order(one: CommitId, other: CommitId, signal: AbortSignal): Promise<CommitOrder> {
+    return this.#with([one, other], signal, (git) =>
+      commitOrder(git, { one, other }, (look) =>
+        // A fetch of the last commits would cut the history off again.
+        this.#fetches.run(async () => {
+          await this.#fetch([one, other], signal, wholeDepth);
+          return look();
+        }),
+      ),
+    );
+  }
+
+  /** Who made all that `to` has and `from` has not, however much that is; without `from` all that `to` has. Throws `CheckoutError`. */
+  authors(from: CommitId | undefined, to: CommitId, signal: AbortSignal): Promise<CommitAuthors> {
+    const commits = [to, ...(from === undefined ? [] : [from])];
+    const range = { to, ...(from === undefined ? {} : { from }) };
+    return this.#with(commits, signal, (git) =>
+      listAuthors(git, range, (look) =>
+        this.#fetches.run(async () => {
+          await this.#fetch(commits, signal, wholeDepth);
+          return look();
+        }),
+      ),
+    );
+  }
+
   async #with<T>(
     commits: readonly CommitId[],
     signal: AbortSignal,
@@ -199,7 +231,7 @@ export class ProjectRepository {
     return { ...isolatedEnvironment(), GIT_DIR: this.#directory, GIT_NO_LAZY_FETCH: '1' };
   }
 
-  #fetch(commits: readonly CommitId[], signal: AbortSignal): Promise<void> {
+  #fetch(commits: readonly CommitId[], signal: AbortSignal, depth = usualDepth): Promise<void> {
     return this.#remote(signal, async (repository, environment) => {
       await this.#prepare(repository, commits[0]?.length ?? 40, signal);
       const fetch = (refspecs: readonly string[]): Promise<unknown> =>

@@ -31,8 +31,9 @@ export function parseRemoteRefs(text: string): RemoteRefs {
 }
 
 /**
- * What a person means by a branch, a tag, a full name, `HEAD` or a whole commit id. A branch goes before a tag of the same
- * name. A commit that no branch is at may still be there: whether it is, the fetch says.
+ * What a person means by a branch, a tag, a full name, `HEAD` or a whole commit id. A commit id is that commit and nothing
+ * else, because anybody may name a branch so; a branch goes before a tag of the same name. A commit that no branch is at may
+ * still be there: whether it is, the fetch says.
  */
 export function chooseRevision(
   refs: RemoteRefs,
@@ -49,16 +50,16 @@ export function chooseRevision(
     if (commit !== undefined) return { kind: 'found', commit };
     return { kind: 'unknown', message: 'the repository has no commits yet: push one first' };
   }
-  const found =
-    (commitish.startsWith('refs/') ? named(commitish) : undefined) ??
-    named(`refs/heads/${commitish}`) ??
-    named(`refs/tags/${commitish}`);
-  if (found !== undefined) return found;
   const commit = parseCommitId(commitish);
   if (commit !== undefined) {
     const ref = refAt(refs, commit);
     return { kind: 'found', commit, ...(ref === undefined ? {} : { ref }) };
   }
+  const found =
+    (commitish.startsWith('refs/') ? named(commitish) : undefined) ??
+    named(`refs/heads/${commitish}`) ??
+    named(`refs/tags/${commitish}`);
+  if (found !== undefined) return found;
   if (/^[0-9a-f]{4,63}$/i.test(commitish)) {
     return {
       kind: 'unknown',

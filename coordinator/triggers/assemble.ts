@@ -1,14 +1,20 @@
 /** Poller, webhook and triggers put on the coordinator's loop: what they know of the state, and what they tell it. */
 import type { Logger } from '../../shared/log.js';
-import type { ProjectId, RunId } from '../../shared/model/ids.js';
+import type { ProjectId } from '../../shared/model/ids.js';
 import type { MoveSource, ReportedMove } from '../../shared/model/project.js';
-import type { Coordinator } from '../coordinator.js';
+import { maxCommandBytes, type Coordinator } from '../coordinator.js';
 import type { Vault } from '../secrets/vault.js';
 import type { ProjectRepositories } from '../source/project-repositories.js';
 import { movesBetween } from './moves.js';
 import { Poller } from './poller.js';
 import { Triggers, type TriggersOptions } from './triggers.js';
-import { takeDelivery, type WebhookAnswer, type WebhookOptions, type WebhookRequest } from './webhook.js';
+import {
+  takeDelivery,
+  type Taken,
+  type WebhookAnswer,
+  type WebhookOptions,
+  type WebhookRequest,
+} from './webhook.js';
 
 interface Parts {
   readonly coordinator: Coordinator;
@@ -44,8 +50,7 @@ export function pollerOf({ coordinator, repositories, log }: Parts): Poller {
         moves,
         ...(head === undefined ? {} : { head }),
       });
-      if (answer.kind === 'refused')
-        throw new Error(`what was seen could not be recorded: ${answer.message}`);
+      if (answer.kind !== 'moved') throw new Error(`what was seen could not be recorded: ${answer.message}`);
       return answer.runs;
     },
     log,
@@ -80,7 +85,9 @@ export function webhookOf(parts: {
   const options: WebhookOptions = {
     secret: async (project) => {
       const isKnown = await coordinator.read(({ state }) => state.projects.has(project));
-      return isKnown ? vault.read({ project, space: 'hook', name: 'in' }) : undefined;
+      // Read of any project: a stranger cannot tell by the time which ones there are.
+      const secret = await vault.read({ project, space: 'hook', name: 'in' });
+      return isKnown ? secret : undefined;
     },
     report: (project, source, moves) => report(coordinator, { project, source, moves }),
     log,
@@ -96,11 +103,14 @@ async function report(
     readonly moves: readonly ReportedMove[];
     readonly head?: string;
   },
-): Promise<
-  | { readonly kind: 'moved'; readonly runs: readonly RunId[] }
-  | { readonly kind: 'refused'; readonly message: string }
-> {
-  const answer = await coordinator.perform({ kind: 'ReportMoves', ...what });
+): Promise<Taken> {
+  const command = { kind: 'ReportMoves', ...what } as const;
+  const bytes = Buffer.byteLength(JSON.stringify(command));
+  if (bytes > maxCommandBytes) {
+    const message = `its moves take ${bytes} bytes to record, at most ${maxCommandBytes} fit`;
+    return { kind: 'too-large', message };
+  }
+  const answer = await coordinator.perform(command);
   switch (answer.kind) {
     case 'moved':
     case 'refused':

@@ -203,7 +203,7 @@ function pushOf(
       title: commit.title,
       message: commit.message,
       author: `${commit.authorName} <${commit.authorMail}>`,
-      by: pusher ?? commit.authorName,
+      ...(pusher === undefined ? { by: commit.authorName, byAuthor: true } : { by: pusher }),
       inputs: {},
       maySeeSecrets: true,
       ...(branch === undefined ? {} : { branch }),

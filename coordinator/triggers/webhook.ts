@@ -28,18 +28,17 @@ export interface WebhookAnswer {
 export interface WebhookOptions {
   /** The secret that signs deliveries of the project; undefined: no such project. */
   readonly secret: (project: ProjectId) => Promise<string | undefined>;
-  readonly report: (
-    project: ProjectId,
-    source: MoveSource,
-    moves: readonly ReportedMove[],
-  ) => Promise<
-    | { readonly kind: 'moved'; readonly runs: readonly RunId[] }
-    | { readonly kind: 'refused'; readonly message: string }
-  >;
+  readonly report: (project: ProjectId, source: MoveSource, moves: readonly ReportedMove[]) => Promise<Taken>;
   readonly log: Logger;
 }
 
-const deliveryPattern = /^[A-Za-z0-9][A-Za-z0-9._:-]{7,127}$/;
+export type Taken =
+  | { readonly kind: 'moved'; readonly runs: readonly RunId[] }
+  /** As it was before: the same delivery again. */
+  | { readonly kind: 'refused'; readonly message: string }
+  | { readonly kind: 'too-large'; readonly message: string };
+
+const deliveryPattern = /^[A-Za-z0-9][A-Za-z0-9_:-]{7,127}$/;
 /** An unknown project costs what a known one does. */
 const noSecret = 'there is no such project, and this is as long as a secret';
 
@@ -60,7 +59,7 @@ export async function takeDelivery(options: WebhookOptions, request: WebhookRequ
       );
     }
     if (!deliveryPattern.test(request.delivery)) {
-      return answer(400, 'X-Gantry-Delivery: expected an id of 8 to 128 letters, digits, . _ : -');
+      return answer(400, 'X-Gantry-Delivery: expected an id of 8 to 128 letters, digits, _ : -');
     }
     const delivery = parseDelivery(request.body.toString('utf8'));
     if (typeof delivery === 'string') return answer(400, delivery);
@@ -74,6 +73,8 @@ export async function takeDelivery(options: WebhookOptions, request: WebhookRequ
       .map((move) => reportedMove(project, move));
     const taken = await options.report(project, source, moves);
     if (taken.kind === 'refused') return answer(409, taken.message);
+    if (taken.kind === 'too-large')
+      return answer(400, `${taken.message}: tell of them in several deliveries`);
     const word = taken.runs.length === 1 ? 'run' : 'runs';
     return { status: 202, body: { message: `${taken.runs.length} ${word} to come`, runs: taken.runs } };
   } catch (error) {

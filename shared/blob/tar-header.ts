@@ -5,7 +5,7 @@
 export const tarBlockBytes = 512;
 
 export interface TarHeader {
-  readonly kind: 'file' | 'link';
+  readonly kind: keyof typeof types;
   readonly path: Buffer;
   /** Permission bits. */
   readonly mode: number;
@@ -14,6 +14,8 @@ export interface TarHeader {
   /** Of a link. */
   readonly target?: Buffer;
 }
+
+const types = { file: '0', link: '2', directory: '5' } as const;
 
 const nameBytes = 100;
 const linkOffset = 157;
@@ -26,7 +28,7 @@ export function encodeTarHeader(header: TarHeader): Buffer {
   return Buffer.concat([
     ...(header.path.length > nameBytes ? [longEntry('L', header.path)] : []),
     ...(target.length > nameBytes ? [longEntry('K', target)] : []),
-    block({ ...header, target, type: header.kind === 'file' ? '0' : '2' }),
+    block({ ...header, target, type: types[header.kind] }),
   ]);
 }
 

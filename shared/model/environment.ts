@@ -132,3 +132,28 @@ export type DeliveryEvent =
     })
   /** Its agent came back with its end after it had been settled otherwise. It changes nothing. */
   | (OfDeployment & { readonly kind: 'DeployEndedLate'; readonly message: string });
+
+export const deliveryEventKinds: Readonly<Record<DeliveryEvent['kind'], true>> = {
+  EnvironmentSet: true,
+  EnvironmentRemoved: true,
+  EnvironmentHeld: true,
+  EnvironmentResumed: true,
+  EnvironmentCompared: true,
+  EnvironmentChoreDone: true,
+  DeployRequested: true,
+  DeployAmended: true,
+  DeployApprovalAsked: true,
+  DeployCleared: true,
+  DeployApproved: true,
+  DeployLocked: true,
+  DeployBegan: true,
+  DeployStepsEnded: true,
+  DeployUnknown: true,
+  DeployReturned: true,
+  DeployStageReleased: true,
+  DeployEnded: true,
+  DeployEndedLate: true,
+};
+
+export const isDeliveryEvent = (event: { readonly kind: string }): event is DeliveryEvent =>
+  Object.hasOwn(deliveryEventKinds, event.kind);

@@ -6,8 +6,9 @@
  * plan lives in the plan store, log bytes in the log store, files in S3.
  */
 import type { Failure } from './failure.js';
-import type { AgentId, InstanceId, RunId, Sha256, Token } from './ids.js';
-import type { Condition, RunFacts, Trust } from './pipeline.js';
+import type { AgentId, AttemptRef, InstanceId, RunId, Sha256, Token } from './ids.js';
+import type { Condition, RunFacts, StageInput, Trust } from './pipeline.js';
+import type { DeliveryEvent } from './environment.js';
 import type { GateEvent } from './gate.js';
 import type { Failing, MoveSource, NewsKind, Project, RecordedMove } from './project.js';
 import type { ProjectId } from './ids.js';
@@ -28,6 +29,28 @@ export interface StageOutline {
   readonly image?: string;
   /** `if`, where it was not decided before the run. */
   readonly condition?: Condition;
+  /** Where it deploys to. */
+  readonly environment?: string;
+  readonly inputs?: readonly StageInput[];
+}
+
+/** A stage that is not run again: an attempt of another run is its result, with all that this attempt left. Times are wall ms. */
+export interface TakenStage {
+  readonly stage: number;
+  readonly from: AttemptRef;
+  readonly agent: AgentId;
+  readonly agentName: string;
+  readonly token: Token;
+  readonly leasedAt: number;
+  readonly startedAt: number;
+  readonly finishedAt: number;
+  readonly steps: readonly {
+    readonly number: number;
+    readonly startedAt: number;
+    readonly durationMs: number;
+  }[];
+  readonly manifest?: { readonly sha256: Sha256; readonly bytes: number };
+  readonly logs: readonly LogDigest[];
 }
 
 /** An agent as it was registered: by whoever had its join token, or by itself with its key. */
@@ -61,7 +84,13 @@ export type Report =
   /** The agent holds the assignment durably and begins. */
   | { readonly kind: 'AttemptStarted'; readonly executor: string; readonly note?: string }
   /** The image of the stage (or of a service) is this digest or id from now on, for the whole run. */
-  | { readonly kind: 'ImageResolved'; readonly image: string; readonly digest: string }
+  | {
+      readonly kind: 'ImageResolved';
+      readonly image: string;
+      readonly digest: string;
+      /** The attempt built it: from here on the reference means this image, whatever it meant in the run before. */
+      readonly built?: true;
+    }
   | { readonly kind: 'StepStarted'; readonly step: number; readonly shell: string }
   | {
       readonly kind: 'StepFinished';
@@ -97,6 +126,8 @@ export type Event =
       readonly retryOf?: RunId;
       /** The run could not begin (its pipeline is invalid): it has no stages and ends at once. */
       readonly failure?: Failure;
+      /** Of `stages`, those that have succeeded before, in another run. What a stage of them needs is among them. */
+      readonly taken?: readonly TakenStage[];
     }
   | {
       readonly kind: 'CancelRequested';
@@ -205,6 +236,8 @@ export type Event =
     }
   /** What happens at the integration gate: see `gate.ts`. */
   | GateEvent
+  /** What happens in environments: see `environment.ts`. */
+  | DeliveryEvent
   /** Done outside of the state, by a person: users, tokens, secrets, credentials. For the audit only. */
   | {
       readonly kind: 'Audited';

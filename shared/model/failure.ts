@@ -19,6 +19,8 @@ export type Failure =
       readonly message: string;
       readonly transient: boolean;
     }
+  /** An image could not be built: the Dockerfile or the context. A command of it that fails is `exit-code`. */
+  | { readonly kind: 'build-failed'; readonly step: number; readonly message: string }
   | { readonly kind: 'service-failed'; readonly service: string; readonly message: string }
   /** A pattern matched nothing and the artifact is not optional. */
   | { readonly kind: 'artifact-missing'; readonly artifact: string; readonly pattern: string }
@@ -34,6 +36,8 @@ export type Failure =
   | { readonly kind: 'disk-full'; readonly agent: string; readonly message: string }
   /** The container or its supervisor ended under the step, or the executor's daemon is away. */
   | { readonly kind: 'box-broken'; readonly message: string }
+  /** The stage's environment did not take it, or it did not come out well there; `message` is a sentence. */
+  | { readonly kind: 'not-deployed'; readonly message: string }
   /** No agent offered the labels for seven days. */
   | { readonly kind: 'no-agent'; readonly message: string }
   | { readonly kind: 'internal'; readonly message: string };
@@ -50,11 +54,13 @@ export function blameOf(failure: Failure): Blame {
     case 'out-of-memory':
     case 'log-limit':
     case 'invalid-pipeline':
+    case 'build-failed':
     case 'service-failed':
     case 'artifact-missing':
     case 'artifact-refused':
     case 'artifact-conflict':
     case 'secret-unavailable':
+    case 'not-deployed':
       return 'theirs';
     case 'checkout-failed':
     case 'image-unavailable':
@@ -106,6 +112,8 @@ export function describeFailure(failure: Failure): string {
       return `service ${failure.service}: ${failure.message}`;
     case 'image-unavailable':
       return `image ${failure.image}: ${failure.message}`;
+    case 'build-failed':
+      return `step ${failure.step} could not build its image: ${failure.message}`;
     case 'secret-unavailable':
       return `secret ${failure.secret}: ${failure.message}`;
     case 'agent-lost':
@@ -115,6 +123,7 @@ export function describeFailure(failure: Failure): string {
     case 'disk-full':
       return `agent ${failure.agent}: ${failure.message}`;
     case 'invalid-pipeline':
+    case 'not-deployed':
     case 'checkout-failed':
     case 'storage-unavailable':
     case 'box-broken':

@@ -1,5 +1,6 @@
 /** A compiled pipeline: text, matrix and defaults are gone; every value is complete. See `coordinator/pipeline`. */
-import type { CommitId, ProjectId, RunId, Sha256 } from './ids.js';
+import type { Force } from './deployment.js';
+import type { AttemptRef, CommitId, ProjectId, RunId, Sha256 } from './ids.js';
 import type { NewsKind } from './project.js';
 
 /** A secret of the project as a step sees it: the variable, and the secret's name. */
@@ -29,13 +30,29 @@ export interface NotifyRules {
   readonly webhooks: readonly string[];
 }
 
+/** An image to be built from the workspace. */
+export interface PlannedBuild {
+  /** Directory in the workspace; absent: the workspace itself. No `..`. */
+  readonly context?: string;
+  /** Within the context. */
+  readonly file: string;
+  readonly target?: string;
+  readonly args: Readonly<Record<string, string>>;
+  /** References without digest, each once. */
+  readonly tags: readonly string[];
+  /** Whether all tags are pushed to their registries. */
+  readonly push: boolean;
+}
+
 export interface PlannedStep {
   /** From 1 within the stage; the step's id. */
   readonly number: number;
   /** Free text; the command's first line where the author gave none. */
   readonly name: string;
-  /** A script for the box's shell. */
+  /** A script for the box's shell; empty where an image is built. */
   readonly run: string;
+  /** The step builds an image, and runs nothing. */
+  readonly build?: PlannedBuild;
   readonly env: Readonly<Record<string, string>>;
   readonly timeoutMs?: number;
   /** Relative to the workspace; no `..`. */
@@ -90,6 +107,21 @@ export interface PlannedStage {
   /** Variables of all steps. */
   readonly secrets?: readonly SecretUse[];
   readonly condition?: Condition;
+  /** Where it deploys to. */
+  readonly environment?: string;
+  /** Commands that say whether the deployment is good; only with `environment`. */
+  readonly verify?: readonly string[];
+  /** Artifacts of other runs' stages that arrive in the workspace beside those of `needs`. */
+  readonly inputs?: readonly StageInput[];
+}
+
+/** What an accepted attempt of another run left. */
+export interface StageInput {
+  /** Unique among the inputs and needs of a stage: the number that the stage had as a need. */
+  readonly stage: number;
+  readonly title: string;
+  readonly from: AttemptRef;
+  readonly manifest: { readonly sha256: Sha256; readonly bytes: number };
 }
 
 /** Where the code of a run comes from. */
@@ -139,12 +171,25 @@ export interface RunFacts {
   readonly message?: string;
   /** Who asked for the run: a user's name; of a push, whoever pushed as far as it is known, else its author. */
   readonly by: string;
+  /** `by` is the name that the commit's author gave themselves, which may be anybody's: a poll sees nobody push. */
+  readonly byAuthor?: true;
   /**
    * Whether its stages get the secrets that they name: derived by the coordinator, from where the commit was found or
    * from the rights of whoever submitted.
    */
   readonly maySeeSecrets?: boolean;
   readonly inputs: Readonly<Record<string, string>>;
+  /** Somebody vouches for what its deployments deploy. */
+  readonly force?: Force;
+  /** It is the verify of a deployment. */
+  readonly verifies?: Verifies;
+}
+
+/** Which verification of which deployment of an environment of the run's project a run is. */
+export interface Verifies {
+  readonly environment: string;
+  readonly deployment: number;
+  readonly verification: number;
 }
 
 /** One run's compiled pipeline, kept in the plan store until the run has left the state. */

@@ -47,6 +47,8 @@ export interface AttemptView {
   readonly leasedAt: string;
   readonly startedAt: string | null;
   readonly finishedAt: string | null;
+  /** The run that it was taken over from, with all that it left; null: it was made in this one. */
+  readonly takenFrom: RunId | null;
 }
 
 export interface StageView {

@@ -15,6 +15,7 @@ import {
 
 import { backoffMs } from '../async/backoff.js';
 import { deferred } from '../async/deferred.js';
+import { forMany } from '../async/for-many.js';
 import { sleep } from '../async/sleep.js';
 import type { Logger } from '../log.js';
 import { nkeyFromSeed, type Nkey } from './nkey.js';
@@ -179,7 +180,7 @@ function parseCreds(text: string): { jwt: string; key: Nkey } {
 }
 
 function watch(nc: NatsConnection, options: NatsOptions): NatsLink {
-  let broken = new AbortController();
+  let broken = newBreak();
   let up = deferred<undefined>();
   up.resolve(undefined);
   const refusedListeners: ((operation: string, subject: string) => void)[] = [];
@@ -204,7 +205,7 @@ function watch(nc: NatsConnection, options: NatsOptions): NatsLink {
         case Events.Reconnect:
           if (!broken.signal.aborted) break; // repeated after an expiry
           options.log.info({ server: status.data }, 'NATS reconnected');
-          broken = new AbortController();
+          broken = newBreak();
           up.resolve(undefined);
           break;
         case Events.Error: {
@@ -246,6 +247,13 @@ function watch(nc: NatsConnection, options: NatsOptions): NatsLink {
     onRefused: (listener) => void refusedListeners.push(listener),
     close: () => nc.close(),
   };
+}
+
+/** Every question that is under way waits for it. */
+function newBreak(): AbortController {
+  const controller = new AbortController();
+  forMany(controller.signal);
+  return controller;
 }
 
 /** What went wrong and what to do about it, from the client's error codes. */

@@ -38,7 +38,9 @@ export function failureToWire(failure: Failure): FailureMessage {
     case 'agent-stopped':
     case 'disk-full':
       return { ...message, subject: failure.agent };
+    case 'build-failed':
     case 'invalid-pipeline':
+    case 'not-deployed':
     case 'checkout-failed':
     case 'storage-unavailable':
     case 'box-broken':
@@ -73,6 +75,8 @@ export function failureFromWire(message: Failure__Output): Failure {
       return { kind: 'checkout-failed', message: detail, transient };
     case 'image-unavailable':
       return { kind: 'image-unavailable', image: subject, message: detail, transient };
+    case 'build-failed':
+      return { kind: 'build-failed', step, message: detail };
     case 'service-failed':
       return { kind: 'service-failed', service: subject, message: detail };
     case 'artifact-missing':
@@ -90,6 +94,7 @@ export function failureFromWire(message: Failure__Output): Failure {
     case 'disk-full':
       return { kind: 'disk-full', agent: subject, message: detail };
     case 'invalid-pipeline':
+    case 'not-deployed':
     case 'storage-unavailable':
     case 'box-broken':
     case 'no-agent':

@@ -8,6 +8,7 @@ import { loadPackageDefinition } from '@grpc/grpc-js';
 import { loadSync, type PackageDefinition } from '@grpc/proto-loader';
 import type { ProtoGrpcType as LinkType } from './gen/agent_link.js';
 import type { ProtoGrpcType as AccessType } from './gen/access.js';
+import type { ProtoGrpcType as EnvironmentsType } from './gen/environments.js';
 import type { ProtoGrpcType as FleetType } from './gen/fleet.js';
 import type { ProtoGrpcType as GateType } from './gen/gate.js';
 import type { ProtoGrpcType as ProjectsType } from './gen/projects.js';
@@ -18,6 +19,7 @@ export interface Contract {
   readonly Runs: V1<RunsType>['Runs'];
   readonly Projects: V1<ProjectsType>['Projects'];
   readonly Gate: V1<GateType>['Gate'];
+  readonly Environments: V1<EnvironmentsType>['Environments'];
   readonly Access: V1<AccessType>['Access'];
   readonly Fleet: V1<FleetType>['Fleet'];
   readonly AgentLink: V1<LinkType>['AgentLink'];
@@ -39,7 +41,9 @@ let loaded: Contract | undefined;
 export function loadContract(): Contract {
   if (loaded !== undefined) return loaded;
   const packageDefinition = loadSync(
-    ['runs', 'projects', 'gate', 'access', 'fleet', 'agent_link'].map((name) => `gantry/v1/${name}.proto`),
+    ['runs', 'projects', 'gate', 'environments', 'access', 'fleet', 'agent_link'].map(
+      (name) => `gantry/v1/${name}.proto`,
+    ),
     { includeDirs: [protoDirectory()], longs: Number, enums: String, bytes: Buffer, oneofs: true },
   );
   // The generated types describe parts of one package; the loader itself knows no types.
@@ -47,12 +51,13 @@ export function loadContract(): Contract {
     loadPackageDefinition(packageDefinition) as unknown as RunsType &
       ProjectsType &
       GateType &
+      EnvironmentsType &
       AccessType &
       FleetType &
       LinkType
   ).gantry;
-  const { Runs, Projects, Gate, Access, Fleet, AgentLink } = v1;
-  loaded = { Runs, Projects, Gate, Access, Fleet, AgentLink, packageDefinition };
+  const { Runs, Projects, Gate, Environments, Access, Fleet, AgentLink } = v1;
+  loaded = { Runs, Projects, Gate, Environments, Access, Fleet, AgentLink, packageDefinition };
   return loaded;
 }
 

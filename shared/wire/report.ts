@@ -29,7 +29,9 @@ function bodyToWire(report: Report): ReportMessage {
     case 'AttemptStarted':
       return { attemptStarted: { executor: report.executor, note: report.note ?? '' } };
     case 'ImageResolved':
-      return { imageResolved: { image: report.image, digest: report.digest } };
+      return {
+        imageResolved: { image: report.image, digest: report.digest, built: report.built ?? false },
+      };
     case 'StepStarted':
       return { stepStarted: { step: report.step, shell: report.shell } };
     case 'StepFinished':
@@ -83,6 +85,7 @@ function bodyFromWire(message: Report__Output): Report {
         kind: 'ImageResolved',
         image: message.imageResolved?.image ?? '',
         digest: message.imageResolved?.digest ?? '',
+        ...(message.imageResolved?.built === true ? { built: true } : {}),
       };
     case 'stepStarted':
       return {

@@ -6,7 +6,7 @@ import type { RunView as RunMessage, RunView__Output } from './gen/gantry/v1/Run
 import type { StageView as StageMessage, StageView__Output } from './gen/gantry/v1/StageView.js';
 import type { StepView as StepMessage, StepView__Output } from './gen/gantry/v1/StepView.js';
 import type { Failing as FailingMessage, Failing__Output } from './gen/gantry/v1/Failing.js';
-import { parseAgentId, parseCommitId, parseRunId } from '../model/ids.js';
+import { parseAgentId, parseCommitId, parseRunId, type RunId } from '../model/ids.js';
 import type { Failing, RunAtCommit } from '../model/project.js';
 import {
   agentStatuses,
@@ -57,8 +57,12 @@ export const attemptToWire = (attempt: AttemptView): AttemptMessage => ({
   leasedAt: attempt.leasedAt,
   startedAt: attempt.startedAt ?? '',
   finishedAt: attempt.finishedAt ?? '',
+  takenFrom: attempt.takenFrom ?? '',
   ...(attempt.failure === null ? {} : { failure: failureToWire(attempt.failure) }),
 });
+
+const runOrNull = (run: string | undefined): RunId | null =>
+  run === undefined || run === '' ? null : (parseRunId(run) ?? null);
 
 export const attemptFromWire = (attempt: AttemptView__Output): AttemptView => ({
   attempt: attempt.attempt ?? 0,
@@ -71,6 +75,7 @@ export const attemptFromWire = (attempt: AttemptView__Output): AttemptView => ({
   leasedAt: attempt.leasedAt ?? '',
   startedAt: orNull(attempt.startedAt),
   finishedAt: orNull(attempt.finishedAt),
+  takenFrom: runOrNull(attempt.takenFrom),
 });
 
 export const stageToWire = (stage: StageView): StageMessage => ({
@@ -167,7 +172,7 @@ export const runSummaryFromWire = (run: RunView__Output): RunSummary => ({
   author: orNull(run.author),
   by: run.by ?? '',
   event: run.event ?? '',
-  retryOf: run.retryOf === undefined || run.retryOf === '' ? null : (parseRunId(run.retryOf) ?? null),
+  retryOf: runOrNull(run.retryOf),
   submittedAt: run.submittedAt ?? '',
   startedAt: orNull(run.startedAt),
   finishedAt: orNull(run.finishedAt),

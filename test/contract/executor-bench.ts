@@ -24,6 +24,7 @@ import {
   type AgentId,
   type RunId,
 } from '../../shared/model/ids.js';
+import { noRegistryAccess } from '../../shared/model/registry.js';
 import { ensureTestImage, type TestImage } from '../support/images.js';
 
 /** What an executor's boxes can do; a behaviour says what it needs, and runs where all of it is there. */
@@ -155,6 +156,7 @@ export class Workbench {
   async image(name: TestImage): Promise<string> {
     const reference = await ensureTestImage(name);
     return this.executor.resolveImage(reference, {
+      registries: () => Promise.resolve(noRegistryAccess),
       onProgress: () => undefined,
       signal: new AbortController().signal,
     });

@@ -8,6 +8,7 @@ import { pack } from 'tar-stream';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { DockerImages } from '../../agent/executor/docker-images.js';
 import type { PullProgress } from '../../agent/executor/executor.js';
+import { noRegistryAccess } from '../../shared/model/registry.js';
 import { parseAgentId } from '../../shared/model/ids.js';
 import { ensureTestImage } from '../support/images.js';
 import { command, docker, kinds, ran, Workbench } from './executor-bench.js';
@@ -114,7 +115,8 @@ class Registry {
 }
 
 const signal = new AbortController().signal;
-const quiet = { onProgress: () => undefined, signal };
+const registries = () => Promise.resolve(noRegistryAccess);
+const quiet = { onProgress: () => undefined, registries, signal };
 
 describe('an image of a registry', () => {
   const registry = new Registry();
@@ -133,7 +135,7 @@ describe('an image of a registry', () => {
     const bench = await Workbench.open(kinds[0]!);
     const told: PullProgress[] = [];
     const image = await bench.executor.resolveImage(name(), {
-      signal,
+      ...quiet,
       onProgress: (each) => told.push(each),
     });
     expect(image).toBe(`${name()}@${registry.digest}`);

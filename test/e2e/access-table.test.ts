@@ -62,6 +62,18 @@ Gate.Eject              no      yes        hid        yes    hid      yes    no 
 Gate.Pause              no      no         no         yes    hid      yes    no    no
 Gate.Resume             no      no         no         yes    hid      yes    no    no
 Gate.Protect            no      no         no         yes    hid      yes    no    no
+Environments.Add        no      no         no         yes    hid      yes    no    no
+Environments.Set        no      no         no         yes    hid      yes    no    no
+Environments.Remove     no      no         no         yes    hid      yes    no    no
+Environments.List       yes     yes        yes        yes    yes      yes    no    no
+Environments.Show       yes     yes        hid        yes    hid      yes    no    no
+Environments.Diff       yes     yes        hid        yes    hid      yes    no    no
+Environments.Hold       no      no         no         yes    hid      yes    no    no
+Environments.Resume     no      no         no         yes    hid      yes    no    no
+Environments.Settle     no      no         no         yes    hid      yes    no    no
+Environments.Approve    no      yes        hid        yes    hid      yes    no    no
+Environments.Reject     no      yes        hid        yes    hid      yes    no    no
+Environments.Rollback   no      no         no         yes    hid      yes    no    no
 Access.AddUser          no      no         no         yes    no       yes    no    no
 Access.SetUser          no      no         no         yes    no       yes    no    no
 Access.RemoveUser       no      no         no         yes    no       yes    no    no
@@ -242,11 +254,28 @@ const requests: Readonly<Record<string, (caller: string) => object | Promise<obj
   'Projects.Hook': () => ({ project: about() }),
   'Projects.Deliveries': () => about(),
   'Projects.SetSecret': () => ({ project: about(), name: 'DEPLOY_KEY', value: 'not so secret' }),
-  'Projects.ListSecrets': () => about(),
+  'Projects.ListSecrets': () => ({ project: about() }),
   'Projects.RemoveSecret': async () => {
     await asOwner('Projects.SetSecret', { project: about(), name: 'SPARE', value: 'not so secret' });
     return { project: about(), name: 'SPARE' };
   },
+  'Environments.Add': () => ({ environment: place(`env-${base32(8)}`) }),
+  'Environments.Set': () => ({ environment: place('staging'), settings: { url: 'https://example.org' } }),
+  'Environments.Remove': async () => {
+    const name = `env-${base32(8)}`;
+    await asOwner('Environments.Add', { environment: place(name) });
+    return place(name);
+  },
+  'Environments.List': () => ({ all: true }),
+  'Environments.Show': () => place('staging'),
+  'Environments.Diff': () => ({ project: about(), left: 'staging', right: 'staging' }),
+  'Environments.Hold': () => ({ environment: place('review') }),
+  'Environments.Resume': () => place('review'),
+  // What was deployed has ended: refused, once it is known who asks.
+  'Environments.Settle': () => ({ environment: place('staging'), deployment: 1, outcome: 'good' }),
+  'Environments.Approve': () => ({ environment: place('staging'), deployment: 1, binding: {} }),
+  'Environments.Reject': () => ({ environment: place('staging'), deployment: 1, reason: 'no' }),
+  'Environments.Rollback': () => ({ environment: place('staging'), run: base32(16) }),
   'Gate.Land': () => ({ gate: gate(), entry: base32(16), branch: 'main' }),
   'Gate.List': () => ({ all: true }),
   'Gate.Show': () => gate(),
@@ -272,6 +301,41 @@ const requests: Readonly<Record<string, (caller: string) => object | Promise<obj
   'Fleet.Renew': () => ({ natsUser }),
   'AgentLink.Open': () => ({ hello: { agent: known.agent, instance: known.instance } }),
 };
+/** Environments of the project, and one deployment that a developer approved and that is there. */
+async function deployed(): Promise<void> {
+  const settings = { approval: { approvers: ['dev'], setApprovers: true } };
+  await asOwner('Environments.Add', { environment: place('staging'), settings });
+  await asOwner('Environments.Add', { environment: place('review') });
+  await remote.git(remote.clone, 'checkout', '--quiet', 'main');
+  await remote.commit({
+    '.gantry.yml': `${pipeline}  deploy:\n    environment: staging\n    steps: ["true"]\n`,
+  });
+  await remote.push('HEAD:main', '--force');
+  await asOwner('Projects.Poll', about());
+  interface Deployment {
+    readonly deployment: number;
+    readonly status: string;
+    readonly binding?: object;
+  }
+  const found = async (status: string): Promise<Deployment> =>
+    eventually(
+      `a deployment is ${status}`,
+      async () => {
+        const told = await asOwner('Environments.Show', place('staging'));
+        const { open = [], history = [] } = told as Readonly<
+          Record<string, readonly Deployment[] | undefined>
+        >;
+        return [...open, ...history].find((one) => one.status === status);
+      },
+      30_000,
+    );
+  const { deployment, binding } = await found('approval');
+  const order = { environment: place('staging'), deployment, binding };
+  const told = await probe.call('Environments.Approve', order, bearers['developer']);
+  expect(statusName(told.code), told.details).toBe('OK');
+  await found('verified');
+}
+const place = (environment: string): object => ({ project: about(), environment });
 /** An entry of the gate, queued by the owner. */
 async function landed(): Promise<string> {
   const entry = base32(16);
@@ -296,6 +360,7 @@ describe('every method of the API', () => {
       settings: { gate: { require: ['only'], setRequire: true } },
     });
     await landed();
+    await deployed();
   });
 
   it('stands in the table', () => {
@@ -363,6 +428,7 @@ describe('whoever is not known', () => {
   /** Without preparing anything: nobody gets far enough to need it. */
   const staticRequest = async (method: string): Promise<object> =>
     [
+      'Environments.Remove',
       'Projects.Remove',
       'Projects.RemoveSecret',
       'Gate.Eject',

@@ -50,12 +50,17 @@ async function inTheMiddle(run: string): Promise<string> {
     async () => (await up.gantry(['logs', run, 'count', '1', '--raw'])).stdout.includes('line 20\n'),
     60_000,
   );
-  return boxes();
+  return boxes(run);
 }
 
-async function boxes(): Promise<string> {
-  const listed = await runProgram('docker', ['ps', '-q', '--no-trunc', '--filter', 'label=gantry.attempt']);
-  return listed.stdout.trim();
+/** Of this run: others may use the same daemon. */
+async function boxes(run: string): Promise<string> {
+  const columns = '{{.Label "gantry.attempt"}} {{.ID}}';
+  const listed = await runProgram('docker', ['ps', '--no-trunc', '--format', columns]);
+  return listed.stdout
+    .split('\n')
+    .filter((line) => line.startsWith(`${run}/`))
+    .join('\n');
 }
 
 async function kill(name: string): Promise<void> {
@@ -95,7 +100,7 @@ describe('kill -9 in the middle of a stage', () => {
       const before = await inTheMiddle(run);
       expect(before).not.toBe('');
       await kill(name);
-      await eventually('the same container still runs', async () => (await boxes()) === before, 5_000);
+      await eventually('the same container still runs', async () => (await boxes(run)) === before, 5_000);
       await endedWell(run);
       const shown = await show(run);
       expect(shown.stages[0]?.attempts.map((attempt) => attempt.status)).toEqual(['succeeded']);
@@ -183,7 +188,7 @@ describe('an agent that stays away', () => {
           'second succeeded',
         ]);
         agent = start();
-        await eventually('the stray box is gone', async () => (await boxes()) === '', 60_000);
+        await eventually('the stray box is gone', async () => (await boxes(run)) === '', 60_000);
       } finally {
         await second.stop();
       }

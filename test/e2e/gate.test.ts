@@ -7,6 +7,7 @@ import { eventually } from '../support/eventually.js';
 import { GateProject, gatePipeline, type GateProjectOptions } from '../support/gate-project.js';
 import { runProgram, startUp, type Up } from '../support/installation.js';
 import { ada } from '../support/remote.js';
+import type { RunView } from '../../shared/model/run.js';
 import { SmtpCatcher, type CaughtMail } from '../support/smtp-catcher.js';
 
 const maintainer = 'grace@example.org';
@@ -64,6 +65,8 @@ async function hook(app: GateProject, name: string, script: string): Promise<voi
   await writeFile(join(app.remote.directory, 'hooks', name), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
 }
 
+type Shown = Pick<RunView, 'stages' | 'artifacts'>;
+
 describe('A change that is queued', () => {
   it('lands when its merged result is green, with the trailer of its run and its author kept', async () => {
     const app = await project('green');
@@ -87,6 +90,30 @@ describe('A change that is queued', () => {
     const runs = (await app.runs()).length;
     expect(await app.land('login')).toMatchObject({ status: 'already-landed', run: null });
     expect(await app.runs()).toHaveLength(runs);
+  });
+
+  it('is not tested again: its push run takes over what is defined alike, with logs and artifacts', async () => {
+    const stages =
+      hostStage(
+        'test',
+        'echo tested by $GANTRY_EVENT; echo made > out.txt',
+        ', artifacts: { out: out.txt }',
+      ) + hostStage('after', 'cat out.txt', `, needs: [test], if: 'event == "push"'`);
+    const app = await project('taken', [], { '.gantry.yml': pipelineOf(stages) });
+    await app.branch('login', { 'login.txt': 'new' });
+    const landed = await app.land('login');
+    const { run } = await app.ended(landed.landedAs ?? '', 'push');
+    const shown = (await app.up.json(['show', run])) as Shown;
+    expect(shown.stages.map(({ status, attempts }) => [status, attempts.at(-1)?.takenFrom])).toEqual([
+      ['succeeded', landed.run],
+      ['succeeded', null],
+    ]);
+    expect(shown.artifacts.map(({ stage, name }) => [stage, name])).toEqual([['test', 'out']]);
+    const log = async (stage: string): Promise<string> =>
+      (await app.up.gantry(['logs', run, stage, '1', '--raw'])).stdout;
+    expect(await log('test')).toBe('tested by gate\n');
+    expect(await log('after')).toBe('made\n');
+    expect((await app.up.gantry(['show', run])).stdout).toContain('taken over from run');
   });
 
   it('is not integrated when it fails, and the one who queued it is told with the end of the log', async () => {

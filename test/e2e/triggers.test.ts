@@ -1,5 +1,5 @@
 /** A push becomes a run: polled, told by a hook, or both; with real git, and the built programs as processes. */
-import { createHash, createHmac, randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.js';
 import { startUp, type Up } from '../support/installation.js';
 import { Remote } from '../support/remote.js';
+import { post, pushed, pushedMany, zeros, type Signed } from '../support/webhook-sender.js';
 
 interface Row {
   readonly run: string;
@@ -61,38 +62,8 @@ async function project(name: string, files: Readonly<Record<string, string>>, ..
   return { remote, commit };
 }
 
-interface Signed {
-  readonly url: string;
-  readonly secret: string;
-}
-
 const hookOf = async (remote: Remote): Promise<Signed> =>
   (await up.json(['projects', 'hook', remote.directory])) as Signed;
-
-interface Sent {
-  readonly delivery?: string;
-  readonly timestamp?: number;
-  readonly signature?: string;
-}
-
-function post({ url, secret }: Signed, body: string, how: Sent = {}): Promise<Response> {
-  const timestamp = how.timestamp ?? Math.floor(Date.now() / 1000);
-  const hmac = createHmac('sha256', secret).update(`${timestamp}.${body}`).digest('hex');
-  return fetch(url, {
-    method: 'POST',
-    body,
-    headers: {
-      'content-type': 'application/json',
-      'x-gantry-delivery': how.delivery ?? randomBytes(16).toString('hex'),
-      'x-gantry-timestamp': String(timestamp),
-      'x-gantry-signature': how.signature ?? `sha256=${hmac}`,
-    },
-  });
-}
-
-const pushed = (ref: string, old: string, now: string): string =>
-  JSON.stringify({ pusher: 'ada', moves: [{ ref, old, new: now }] });
-const zeros = '0'.repeat(40);
 
 describe('A project', () => {
   it('builds its default branch when it is added, and each push within the polling interval', async () => {
@@ -242,6 +213,58 @@ describe('A tag', () => {
   });
 });
 
+describe('A force-push', () => {
+  it('gets one run, whoever tells of it', async () => {
+    const { remote, commit } = await project('forced', { '.gantry.yml': pipeline() }, '--poll', '0');
+    await ended(remote, commit);
+    await remote.git(remote.clone, 'checkout', '--quiet', '--orphan', 'again');
+    const forced = await remote.commit({ '.gantry.yml': pipeline(), a: '1' }, { message: 'rewritten' });
+    await remote.push('--force', 'HEAD:main');
+    const told = await post(await hookOf(remote), pushed('refs/heads/main', commit, forced));
+    expect(told.status).toBe(202);
+    await poll(remote);
+    expect(await ended(remote, forced)).toMatchObject({ status: 'succeeded', branch: 'main' });
+    await poll(remote);
+    expect((await runsOf(remote)).map((run) => run.commit)).toEqual([forced, commit]);
+  });
+});
+
+describe('A stage that is skipped', () => {
+  it('says why, while the run is followed and afterwards', async () => {
+    const host = 'agents: [executor=host], image: null';
+    const { remote, commit } = await project(
+      'conditions',
+      {
+        '.gantry.yml': `stages:
+  build: { ${host}, steps: ["false"] }
+  package: { ${host}, needs: [build], steps: ["true"] }
+  publish: { ${host}, if: 'branch == "release"', steps: ["true"] }
+  report: { ${host}, needs: [build], if: always(), steps: ["true"] }
+`,
+      },
+      '--poll',
+      '0',
+    );
+    const reasons = {
+      package: 'it needs build, which failed',
+      publish: 'its condition does not hold: branch == "release"',
+    };
+    const followed = await up.gantry(['projects', 'run', remote.directory, '--follow']);
+    expect(followed.code, followed.stdout + followed.stderr).toBe(1);
+    for (const reason of Object.values(reasons)) expect(followed.stdout).toContain(`– skipped: ${reason}`);
+    const { run } = await ended(remote, commit);
+    const { stages } = (await up.json(['show', run])) as {
+      stages: readonly { name: string; status: string; whySkipped: string | null }[];
+    };
+    expect(stages.map(({ name, status, whySkipped }) => [name, status, whySkipped])).toEqual([
+      ['build', 'failed', null],
+      ['package', 'skipped', reasons.package],
+      ['publish', 'skipped', reasons.publish],
+      ['report', 'succeeded', null],
+    ]);
+  });
+});
+
 describe('A deleted branch', () => {
   it('cancels what waits of it', async () => {
     const { remote, commit } = await project('deleted', { '.gantry.yml': pipeline() }, '--poll', '0');
@@ -315,6 +338,16 @@ describe('A manual run', () => {
     const stolen = await submit(other);
     expect(stolen.code, stolen.stdout + stolen.stderr).toBe(1);
     expect(stolen.stdout + stolen.stderr).toContain('mallory does not have it');
+
+    // Nor does whoever looks into the failed run hand them over unawares.
+    const failed = (await runsOf(remote)).find((run) => run.status === 'failed');
+    const retry = (...flags: readonly string[]) =>
+      up.gantry(['retry', failed?.run ?? '', '--follow', ...flags]);
+    const again = await retry();
+    expect(again.code, again.stdout + again.stderr).toBe(1);
+    expect(again.stderr).toMatch(/TOKEN stays closed.*what mallory has it do.*--with-secrets/);
+    const opened = await retry('--with-secrets');
+    expect(opened.code, opened.stdout + opened.stderr).toBe(0);
   });
 });
 
@@ -372,6 +405,7 @@ describe('A webhook', () => {
       ['no delivery id', post(hook, body, { delivery: 'x' }), 400],
       ['no JSON', post(hook, '{'), 400],
       ['no move', post(hook, '{"moves":[]}'), 400],
+      ['more than can be recorded', post(hook, pushedMany(500, 850)), 400],
       ['too much', post(hook, 'x'.repeat(600 * 1024)), 413],
     ];
     for (const [what, answer, status] of refused) expect((await answer).status, what).toBe(status);
@@ -380,8 +414,9 @@ describe('A webhook', () => {
     expect(taken.status).toBe(202);
     const { runs } = (await taken.json()) as { runs: readonly string[] };
     expect(runs).toHaveLength(1);
-    // The same delivery again is a replay; the same push told again by another one is known.
+    // The same delivery again is a replay, under another id too; the same push told again by another one is known.
     expect((await post(hook, body, { delivery })).status).toBe(409);
+    expect((await post(hook, body, { delivery: `${delivery}-2`, signed: delivery })).status).toBe(401);
     const again = await post(hook, body);
     expect([again.status, ((await again.json()) as { runs: unknown }).runs]).toEqual([202, []]);
     await poll(remote);
@@ -436,5 +471,6 @@ describe('A burst of 1,000 deliveries', () => {
     );
     const shown = (await up.json(['projects', 'show', remote.directory])) as { refs: number };
     expect(shown.refs).toBe(1_001);
+    expect(await up.logOf('coordinator')).not.toContain('MaxListenersExceededWarning');
   });
 });

@@ -2,10 +2,12 @@
 import { execFile } from 'node:child_process';
 import { createHmac } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { diagnoseFeedback } from '../../coordinator/feedback/diagnose-feedback.js';
 import { parseSmtpUrl, type SmtpServer } from '../../coordinator/feedback/smtp-url.js';
 import { deferred } from '../../shared/async/deferred.js';
 import { deliveryId } from '../../coordinator/feedback/delivery-id.js';
@@ -185,6 +187,26 @@ describe('a target that does not take it', () => {
     expect(here.health.lanes().find(({ lane }) => lane === 'mail')?.refused[0]?.target).toBe(`mail:${ada}`);
   });
 
+  it('is given up alone where the SMTP server refuses it and takes the others, and doctor says so', async () => {
+    const here = await start();
+    here.commits = () => Promise.resolve([wrote(ada), wrote(grace)]);
+    smtp.answer = (to) => (to === grace ? { code: 550, message: 'no such user here' } : undefined);
+    const run = await here.push('red', { by: 'ada' });
+    await here.settled(run);
+    expect(outcomes(here, run)).toEqual([`mail:${ada} delivered`, `mail:${grace} given-up`]);
+    expect(smtp.mails.map(({ to }) => to)).toEqual([[ada]]);
+    const found = diagnoseFeedback({ health: here.health, hasMail: true, projects: 1, now: Date.now() });
+    expect(found).toMatchObject([
+      {
+        name: 'mail',
+        level: 'warning',
+        message: expect.stringMatching(
+          /^mail:grace@example.org was not told .*: 550 no such user here$/,
+        ) as string,
+      },
+    ]);
+  });
+
   it('is given up when it was tried for too long', async () => {
     const here = await start({ policy: { giveUpAfterMs: 300 } });
     await smtp.stop();
@@ -269,14 +291,14 @@ describe('a crash', () => {
 });
 
 describe('a webhook', () => {
-  it('is signed over time and body', async () => {
+  it('is signed over time, delivery and body', async () => {
     const here = await start();
     const run = await here.push('red', { notify });
     await here.settled(run);
     const [received] = http.received;
     const timestamp = http.header(0, 'x-gantry-timestamp');
     const expected = createHmac('sha256', 'a secret')
-      .update(`${timestamp}.${received?.body ?? ''}`)
+      .update(`${timestamp}.${http.header(0, 'x-gantry-delivery')}.${received?.body ?? ''}`)
       .digest('hex');
     expect(http.header(0, 'x-gantry-signature')).toBe(`sha256=${expected}`);
     expect(Math.abs(Number(timestamp) - Date.now() / 1000)).toBeLessThan(60);
@@ -311,6 +333,39 @@ describe('a webhook', () => {
       'it has no secret to sign with: set the webhook anew',
       'the project has no webhook "nowhere"',
     ]);
+  });
+});
+
+describe('an SMTP server that answers one byte at a time', () => {
+  it('holds no sender for longer than one mail may take', async () => {
+    const sockets = new Set<Socket>();
+    let closed = 0;
+    // Never silent for long, and never at an end.
+    const slow = createServer((socket) => {
+      sockets.add(socket);
+      const timer = setInterval(() => socket.write('2'), 50);
+      socket.on('error', () => undefined); // the client goes away in the middle
+      socket.on('close', () => {
+        clearInterval(timer);
+        closed += 1;
+      });
+    });
+    await new Promise<void>((resolve) => slow.listen(0, '127.0.0.1', resolve));
+    try {
+      // Listening on TCP.
+      const { port } = slow.address() as AddressInfo;
+      const options = { smtp: parseSmtpUrl(`smtp://127.0.0.1:${port}`), mailTotalMs: 300 };
+      const here = await start({ ...options, policy: { giveUpAfterMs: 700 } });
+      const run = await here.push('red');
+      await here.settled(run);
+      expect(here.notified).toMatchObject([
+        { outcome: 'given-up', message: expect.stringContaining('more than 0.3 s for one mail') as string },
+      ]);
+      await eventually('it hangs up', () => closed === sockets.size);
+    } finally {
+      for (const socket of sockets) socket.destroy();
+      await new Promise((resolve) => slow.close(resolve));
+    }
   });
 });
 

@@ -33,6 +33,7 @@ export interface FeedbackWorldOptions {
   readonly policy?: Partial<NotifierPolicy>;
   readonly users?: Readonly<Record<string, readonly string[]>>;
   readonly webhookTimeoutMs?: number;
+  readonly mailTotalMs?: number;
 }
 
 const quick: NotifierPolicy = {
@@ -177,7 +178,7 @@ export class FeedbackWorld {
   }
 
   async #begin(): Promise<void> {
-    const { smtp, ca, policy, webhookTimeoutMs = 2_000 } = this.#options;
+    const { smtp, ca, policy, webhookTimeoutMs = 2_000, mailTotalMs: totalMs = 10_000 } = this.#options;
     const log = pino({ level: 'silent' });
     const inner = new MemoryJournal(this.store);
     const coordinator = new Coordinator({
@@ -223,7 +224,7 @@ export class FeedbackWorld {
       sender: new Sender({
         ...(smtp === undefined
           ? {}
-          : { mail: mailDeliverer({ server: smtp, from, timeoutMs: 5_000, ...tls }) }),
+          : { mail: mailDeliverer({ server: smtp, from, timeoutMs: 5_000, totalMs, ...tls }) }),
         webhook: webhookDeliverer({ timeoutMs: webhookTimeoutMs, wallMs: Date.now }),
         vault: this.vault,
         health: this.health,

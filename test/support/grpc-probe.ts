@@ -40,10 +40,10 @@ export class GrpcProbe {
   readonly #methods: ReadonlyMap<string, Method>;
 
   constructor(address: string) {
-    const { Runs, Projects, Gate, Access, Fleet, AgentLink } = loadContract();
+    const { Runs, Projects, Gate, Environments, Access, Fleet, AgentLink } = loadContract();
     this.#client = new Client(address, credentials.createInsecure(), channelOptions);
     this.#methods = new Map(
-      Object.entries({ Runs, Projects, Gate, Access, Fleet, AgentLink }).flatMap(
+      Object.entries({ Runs, Projects, Gate, Environments, Access, Fleet, AgentLink }).flatMap(
         ([service, { service: definition }]) =>
           Object.entries(definition).map(([name, method]): [string, Method] => [
             `${service}.${name}`,

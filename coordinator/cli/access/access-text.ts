@@ -4,7 +4,7 @@ import type { Token__Output } from '../../../shared/wire/gen/gantry/v1/Token.js'
 import type { User__Output } from '../../../shared/wire/gen/gantry/v1/User.js';
 import { age, shorten, table } from '../format.js';
 import { colors } from '../output.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 const secretsText = (user: User__Output): string =>
   user.role === 'admin' || user.mayUseSecrets === true ? 'secrets' : '';

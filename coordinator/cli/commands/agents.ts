@@ -10,7 +10,7 @@ import { age, table } from '../format.js';
 import { quoted } from '../follow/next-commands.js';
 import { colors } from '../output.js';
 import { addClientOptions, withCoordinator, type ClientFlags } from '../session.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 interface TokenFlags extends ClientFlags {
   readonly label?: readonly string[];

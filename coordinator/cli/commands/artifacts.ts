@@ -22,7 +22,7 @@ import {
   type ClientFlags,
   type Session,
 } from '../session.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 interface CellFlags extends ClientFlags {
   readonly cell?: readonly string[];

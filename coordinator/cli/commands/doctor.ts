@@ -6,7 +6,7 @@ import { exitCodes } from '../exit-codes.js';
 import { connect } from '../grpc-client.js';
 import { colors, createOutput } from '../output.js';
 import { addClientOptions, type ClientFlags } from '../session.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 import { dataDir } from '../up/data-dir.js';
 import {
   checkDisk,

@@ -9,7 +9,7 @@ import { gateTable, gateText } from '../gate/gate-text.js';
 import { selectProject } from '../gate/select-project.js';
 import { hookMark, updateHook } from '../gate/update-hook.js';
 import { addClientOptions, withCoordinator, type ClientFlags, type Session } from '../session.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 interface GateFlags extends ClientFlags {
   readonly target?: string;

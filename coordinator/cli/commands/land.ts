@@ -14,7 +14,7 @@ import {
   type Session,
 } from '../session.js';
 import { askAgain, newRunId } from '../submit/submit-run.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 interface LandFlags extends ClientFlags {
   readonly project?: string;

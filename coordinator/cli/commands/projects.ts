@@ -7,7 +7,8 @@ import { examples, exits } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import { age, count, table } from '../format.js';
 import { postReceiveHook } from '../projects/post-receive.js';
-import { projectTable, projectText } from '../projects/project-text.js';
+import { nextForProject, projectTable, projectText } from '../projects/project-text.js';
+import { registriesFrom } from '../projects/registry-flags.js';
 import { addSettingsOptions, settingsFrom, type SettingsFlags } from '../projects/settings-flags.js';
 import { parsePairs } from '../run-selector.js';
 import {
@@ -19,7 +20,7 @@ import {
 } from '../session.js';
 import { askAgain, newRunId } from '../submit/submit-run.js';
 import { colors } from '../output.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 import type { Project__Output } from '../../../shared/wire/gen/gantry/v1/Project.js';
 import { followRun } from '../follow/follow.js';
 import { collect } from '../command.js';
@@ -78,6 +79,7 @@ function configureSettings(command: Command): void {
               settings,
               ...(fetch === undefined ? {} : { fetch }),
               ...(push === undefined ? {} : { push }),
+              registries: await registriesFrom(flags),
             },
             { timeoutMs: slowMs },
           );
@@ -90,10 +92,7 @@ function configureSettings(command: Command): void {
                 ? 'It has no commits yet: the first push becomes the first run.'
                 : 'Its default branch is being built now; from now on each push is.',
             );
-            output.note(`  gantry runs --project ${printable(project.name ?? '')}    its runs`);
-            output.note(
-              '  gantry projects hook                     to hear of pushes at once, not by polling',
-            );
+            for (const line of nextForProject(project)) output.note(line);
           }
           return exitCodes.done;
         }),
@@ -105,15 +104,26 @@ function configureSettings(command: Command): void {
         .command(`set ${selected}`)
         .description('Change what the flags name, and leave the rest as it is.')
         .option('--no-fetch-credential', 'read without a credential from now on')
-        .option('--no-push-credential', 'forget what it is pushed with'),
+        .option('--no-push-credential', 'forget what it is pushed with')
+        .option('--forget-registry <host>', 'ask this registry without credentials; repeatable', collect),
     ),
   )
-    .addHelpText('after', examples('gantry projects set app --poll 1m --cancel-superseded'))
+    .addHelpText(
+      'after',
+      examples(
+        'gantry projects set app --poll 1m --cancel-superseded',
+        'gantry projects set app --registry registry.example.org --registry-user ci   # asks for the password',
+      ),
+    )
     .action(async (project: string | undefined, flags: SettingsFlags) => {
       exits(
         await withCoordinator(flags, async ({ api, output }) => {
           const changed = await api.projects.set(
-            { project: { project: project ?? '' }, ...settingsFrom(flags) },
+            {
+              project: { project: project ?? '' },
+              ...settingsFrom(flags),
+              registries: await registriesFrom(flags),
+            },
             { timeoutMs: slowMs },
           );
           showProject(output, changed);
@@ -203,7 +213,8 @@ function configureLooking(command: Command): void {
           const deliveries = (await api.projects.deliveries({ project: project ?? '' })).deliveries ?? [];
           if (output.json) output.data({ deliveries });
           else if (deliveries.length === 0) {
-            output.note('nothing was delivered; `gantry projects hook` says how to set a hook up');
+            const named = project === undefined ? '' : ` ${printable(project)}`;
+            output.note(`nothing was delivered; \`gantry projects hook${named}\` says how to set a hook up`);
           } else {
             const now = Date.now();
             const rows = deliveries.map(({ id = '', at = '', pusher = '', moves = [], runs = [] }) => [
@@ -286,7 +297,8 @@ function configureHook(command: Command): void {
             rotate: flags.rotate === true,
           });
           const { url = '', secret = '' } = answer;
-          if (flags.install !== undefined) install(output, flags.install, { url, secret });
+          const name = answer.project?.name ?? '';
+          if (flags.install !== undefined) install(output, flags.install, { url, secret, name });
           else if (output.json) output.data({ url, secret });
           else {
             const secretFile = flags.secretFile ?? 'hooks/gantry-hook.secret';
@@ -304,7 +316,7 @@ function configureHook(command: Command): void {
 function install(
   output: Session['output'],
   directory: string,
-  { url, secret }: { readonly url: string; readonly secret: string },
+  { url, secret, name }: { readonly url: string; readonly secret: string; readonly name: string },
 ): void {
   const hooks = path.join(path.resolve(directory), 'hooks');
   const hook = path.join(hooks, 'post-receive');
@@ -323,7 +335,7 @@ function install(
   if (output.json) output.data({ hook, secretFile, url });
   else {
     output.line(`${hook} tells ${url} of each push`);
-    output.note('git push to it once, then: gantry projects deliveries');
+    output.note(`git push to it once, then: gantry projects deliveries ${printable(name)}`);
   }
 }
 

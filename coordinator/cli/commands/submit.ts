@@ -21,7 +21,7 @@ import {
 } from '../submit/local-tree.js';
 import { sendTree } from '../submit/send-tree.js';
 import { askAgain, newRunId } from '../submit/submit-run.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 interface SubmitFlags extends ClientFlags {
   readonly repo?: string;

@@ -4,7 +4,7 @@ import { tokenTable } from '../access/access-text.js';
 import { collect, examples, exits } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import { addClientOptions, withCoordinator, type ClientFlags } from '../session.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 interface CreateFlags extends ClientFlags {
   readonly user?: string;

@@ -5,7 +5,7 @@ import { userTable } from '../access/access-text.js';
 import { exitCodes } from '../exit-codes.js';
 import { count } from '../format.js';
 import { addClientOptions, withCoordinator, type ClientFlags } from '../session.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 interface UserFlags extends ClientFlags {
   readonly role?: string;

@@ -11,7 +11,7 @@ import { examples, exits } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import { count } from '../format.js';
 import { createOutput } from '../output.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 interface ValidateFlags {
   readonly json?: boolean;

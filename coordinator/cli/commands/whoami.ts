@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { examples, exits } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import { addClientOptions, withCoordinator, type ClientFlags } from '../session.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 export function configure(command: Command): void {
   addClientOptions(command.description('Whose token you use, and what it allows.'))

@@ -5,7 +5,7 @@ import { exitCodes } from '../exit-codes.js';
 import { colors } from '../output.js';
 import { selectRun } from '../run-selector.js';
 import { addClientOptions, withCoordinator, type ClientFlags } from '../session.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 export function configure(command: Command): void {
   addClientOptions(

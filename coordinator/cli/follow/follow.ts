@@ -75,6 +75,7 @@ async function askWhy(api: RunsApi, run: RunSelector): Promise<readonly FollowEv
         status: 'waiting',
         failure: null,
         waitingFor: reasons,
+        whySkipped: null,
       }));
   } catch (error) {
     if (error instanceof CliError) return [];

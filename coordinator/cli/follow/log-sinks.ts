@@ -1,6 +1,6 @@
 /** Where log bytes go, in order and once: exact to stdout, as text for people, or as JSON lines. */
 import { colors, type Output } from '../output.js';
-import { createTerminalText, printable, type TerminalText } from '../terminal-text.js';
+import { createTerminalText, printable, type TerminalText } from '../../../shared/text/terminal-text.js';
 import type { LogPiece } from './log-reader.js';
 
 export interface LogSink {

@@ -2,7 +2,7 @@ import type { RunSelector } from '../../../shared/wire/gen/gantry/v1/RunSelector
 import { CliError } from '../cli-error.js';
 import type { RunsApi } from '../grpc-client.js';
 import { colors } from '../output.js';
-import { createTerminalText, resetColor } from '../terminal-text.js';
+import { createTerminalText, resetColor } from '../../../shared/text/terminal-text.js';
 
 /** Of the failed step's log: about so much is fetched, so many lines are shown. */
 const tailBytes = 8192;

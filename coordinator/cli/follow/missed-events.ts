@@ -34,7 +34,8 @@ function ofStage(stage: StageView, at: string): FollowEvent[] {
     if (finishedAt !== null) events.push({ ...common, at: finishedAt, status, reason, failure });
   }
   const ended = { ...of, at: last?.finishedAt ?? at, kind: 'stage', failure: stage.failure } as const;
-  events.push({ ...ended, status: stage.status, waitingFor: stage.waitingFor });
+  const { status, waitingFor, whySkipped } = stage;
+  events.push({ ...ended, status, waitingFor, whySkipped });
   return events;
 }
 

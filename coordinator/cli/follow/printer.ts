@@ -8,7 +8,7 @@ import { shortRunId } from '../../../shared/model/ids.js';
 import { isEnded, type RunStatus, type RunView, type StageStatus } from '../../../shared/model/run.js';
 import { count, duration, padEnd, shorten } from '../format.js';
 import { colors, type Colors } from '../output.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 import { missedEvents } from './missed-events.js';
 import { beginAttempt, newStageMemory, type StageMemory } from './stage-memory.js';
 import type { FollowEvent } from './watch-event.js';
@@ -103,14 +103,10 @@ export class FollowPrinter {
             paint.yellow(`– ${failure === null ? 'canceled' : failureText(failure)}`),
           ),
         ];
-      case 'skipped':
-        return [
-          this.#line(
-            event.at,
-            memory,
-            paint.dim(`– skipped${failure === null ? '' : `: ${failureText(failure)}`}`),
-          ),
-        ];
+      case 'skipped': {
+        const why = event.whySkipped === null ? '' : `: ${printable(event.whySkipped)}`;
+        return [this.#line(event.at, memory, paint.dim(`– skipped${why}`))];
+      }
     }
   }
 

@@ -35,6 +35,7 @@ export type FollowEvent = Stamp &
         readonly status: StageStatus;
         readonly failure: Failure | null;
         readonly waitingFor: readonly string[];
+        readonly whySkipped: string | null;
       } & OfStage)
     | ({
         readonly kind: 'attempt';
@@ -67,7 +68,7 @@ export function followEventFromWire(message: WatchEvent__Output): FollowEvent | 
   const stamp: Stamp = { sequence: message.sequence ?? 0, at: message.at ?? '' };
   if (message.state) return { ...stamp, kind: 'state', run: runFromWire(message.state) };
   if (message.stage) {
-    const { stage = 0, title = '', waitingFor = [], status } = message.stage;
+    const { stage = 0, title = '', waitingFor = [], whySkipped = '', status } = message.stage;
     return {
       ...stamp,
       kind: 'stage',
@@ -76,6 +77,7 @@ export function followEventFromWire(message: WatchEvent__Output): FollowEvent | 
       status: oneOf('stage.status', stageStatuses, status),
       failure: failure(message.stage.failure),
       waitingFor,
+      whySkipped: whySkipped === '' ? null : whySkipped,
     };
   }
   if (message.attempt) {

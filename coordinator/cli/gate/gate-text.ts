@@ -2,7 +2,7 @@
 import type { EndedEntryView, GateEntryView } from '../../../shared/model/gate-view.js';
 import { age, count, shorten, table } from '../format.js';
 import { colors, type Colors } from '../output.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 import type { NamedGateView } from './gate-from-wire.js';
 
 const shownEnded = 10;

@@ -4,7 +4,7 @@ import type { EndedEntryView, GateEntryView } from '../../../shared/model/gate-v
 import { UnreachableError } from '../cli-error.js';
 import { exitCodes, type ExitCode } from '../exit-codes.js';
 import type { Session } from '../session.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 import { gateFromWire } from './gate-from-wire.js';
 
 const everyMs = 1_000;

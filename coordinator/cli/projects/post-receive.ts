@@ -44,7 +44,7 @@ for my $pause (0, 1, 3) {
       'content-type' => 'application/json',
       'x-gantry-delivery' => $delivery,
       'x-gantry-timestamp' => $timestamp,
-      'x-gantry-signature' => 'sha256=' . hmac_sha256_hex("$timestamp.$body", $secret),
+      'x-gantry-signature' => 'sha256=' . hmac_sha256_hex("$timestamp.$delivery.$body", $secret),
     },
   });
   # 409: it was taken before, and only the answer was lost.

@@ -2,9 +2,9 @@
 import type { Project__Output } from '../../../shared/wire/gen/gantry/v1/Project.js';
 import type { GateSettings__Output } from '../../../shared/wire/gen/gantry/v1/GateSettings.js';
 import { showDuration } from '../../pipeline/duration.js';
-import { count, table } from '../format.js';
+import { count, padEnd, table, visible } from '../format.js';
 import { colors } from '../output.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 export function projectTable(projects: readonly Project__Output[], color: boolean): string[] {
   const paint = colors(color);
@@ -41,23 +41,55 @@ export function projectText(project: Project__Output, color: boolean): string[] 
     ['superseded runs', settings?.cancelSuperseded === true ? 'are canceled' : 'go on'],
     ['read with', or(project.fetchCredential, 'no credential')],
     ['pushed with', or(project.pushCredential, 'no credential')],
+    ...(project.registries ?? []).map(
+      ({ host, user }) => ['registry', `${printable(host ?? '')} as ${printable(user ?? '')}`] as const,
+    ),
     ['mail may go to', ['known users', ...(settings?.mailDomains ?? [])].join(', ')],
     ...gateRows(settings?.gate),
     ...(settings?.webhooks ?? []).map(
-      ({ name, url }) => [`webhook ${name ?? ''}`, printable(url ?? '')] as const,
+      ({ name, url }) => ['webhook', `${name ?? ''}: ${printable(url ?? '')}`] as const,
     ),
     ...(project.branches ?? []).map(({ branch, status, run }) => {
       const word = status === 'failing' ? paint.red('failing') : paint.green(status ?? '');
-      return [printable(branch ?? ''), `${word} since run ${(run ?? '').slice(0, 8)}`] as const;
+      return ['branch', `${printable(branch ?? '')}: ${word} since run ${(run ?? '').slice(0, 8)}`] as const;
     }),
   ];
+  const keys = Math.max(...rows.map(([key]) => key.length));
   const lines = [
     paint.bold(printable(project.name ?? '')),
-    ...table(rows.map(([key, text]) => [`  ${paint.dim(key)}`, text])),
+    ...rows.flatMap(([key, text]) =>
+      hanging(`  ${padEnd(paint.dim(key), keys)}  `, text).map((line) => line.trimEnd()),
+    ),
   ];
   const trouble = project.trouble ?? '';
-  if (trouble !== '') lines.push(paint.yellow(`  it cannot be read now: ${printable(trouble)}`));
+  if (trouble !== '')
+    lines.push(...hanging('  ', `it cannot be read now: ${printable(trouble)}`).map(paint.yellow));
   return lines;
+}
+
+const width = 80;
+
+/** In lines that fit a terminal; a word that is too long for one (a URL, to be copied) has one for itself. */
+function hanging(start: string, text: string): readonly string[] {
+  const lines: string[] = [];
+  let line = start;
+  for (const word of text.split(' ')) {
+    const isFirst = line === start || line.trim() === '';
+    if (!isFirst && visible(line) + 1 + visible(word) > width) {
+      lines.push(line);
+      line = ' '.repeat(visible(start)) + word;
+    } else line += isFirst ? word : ` ${word}`;
+  }
+  return [...lines, line];
+}
+
+/** What to do once a project is there; whole, so that it can be copied. */
+export function nextForProject(project: Pick<Project__Output, 'name'>): readonly string[] {
+  const name = printable(project.name ?? '');
+  return table([
+    [`  gantry runs --project ${name}`, 'its runs'],
+    [`  gantry projects hook ${name}`, 'hear of pushes at once'],
+  ]);
 }
 
 function gateRows(gate: GateSettings__Output | null | undefined): readonly (readonly [string, string])[] {

@@ -8,8 +8,9 @@ import { CliError } from '../cli-error.js';
 import { collect } from '../command.js';
 import { exitCodes } from '../exit-codes.js';
 import type { ClientFlags } from '../session.js';
+import type { RegistryFlags } from './registry-flags.js';
 
-export interface SettingsFlags extends ClientFlags {
+export interface SettingsFlags extends ClientFlags, RegistryFlags {
   readonly defaultBranch?: string;
   readonly poll?: string;
   readonly cancelSuperseded?: boolean;
@@ -53,6 +54,12 @@ export function addSettingsOptions(command: Command): Command {
     .option('--known-hosts <file>', 'ssh: the host keys to accept, as `ssh-keyscan HOST` prints them')
     .option('--push-token-file <file>', 'https: a token that may push; it never leaves the coordinator')
     .option('--push-ssh-key <file>', 'ssh: a key that may push; it never leaves the coordinator')
+    .option('--registry <host>', 'images: a registry that asks for credentials, such as registry.example.org')
+    .option('--registry-user <user>', 'images: the user to ask it as')
+    .option(
+      '--registry-password-file <file>',
+      'images: the password, or a token; -: from stdin, which it comes from without this flag too',
+    )
     .option(
       '--gate-require <stages>',
       'stages that must succeed before a change lands, with commas: lint,test; "": none by name',

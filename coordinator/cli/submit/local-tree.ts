@@ -10,7 +10,7 @@ import { describeTree, TreeError, type TreeDescription } from '../../source/git-
 import { CliError, messageOf, systemCodeOf } from '../cli-error.js';
 import { exitCodes } from '../exit-codes.js';
 import { count, size } from '../format.js';
-import { printable } from '../terminal-text.js';
+import { printable } from '../../../shared/text/terminal-text.js';
 
 export const pipelineFile = '.gantry.yml';
 

@@ -4,6 +4,8 @@ import { AuditLog, maxAuditRows } from '../../../coordinator/access/audit-log.js
 import type { AuditRow } from '../../../coordinator/access/audit-rows.js';
 import { Reach } from '../../../coordinator/access/reach.js';
 import { auditPage } from '../../../coordinator/api/audit-page.js';
+import type { DeploymentEnd, DeploymentKind } from '../../../shared/model/deployment.js';
+import { defaultEnvironmentSettings } from '../../../shared/model/environment.js';
 import type { Event } from '../../../shared/model/event.js';
 import { parseGateEntryId } from '../../../shared/model/gate.js';
 import { parseCommitId } from '../../../shared/model/ids.js';
@@ -161,6 +163,87 @@ describe('who did what', () => {
       `a push of carl | gate.bypass | main | ${app.name} | 333333333333 -> 444444444444`,
       `the gate | gate.landed | ${entry.entry} | ${app.name} | main 111111111111 -> 333333333333`,
       `bob | gate.land | ${entry.entry} | ${app.name} | login at 222222222222 for main`,
+    ]);
+  });
+
+  it('is said of environments: who set, forced, approved, rejected, settled and rolled back what', () => {
+    const of = { project: app.id, environment: 'production' };
+    const record = {
+      commit: commit(1),
+      artifacts: [],
+      images: [],
+      steps: [],
+      env: [],
+      secrets: [],
+      verifies: false,
+    };
+    const request = (deployment: number, how: DeploymentKind, by: string): Event => ({
+      ...of,
+      kind: 'DeployRequested',
+      deployment,
+      run: runId(deployment),
+      stage: 1,
+      of: how,
+      source: { event: 'push', trust: 'branch', branch: 'main' },
+      record,
+      title: 't',
+      by,
+    });
+    const settings = {
+      ...defaultEnvironmentSettings,
+      approval: { by: ['ann', 'bob'], notAuthor: true },
+      branches: ['main'],
+      promotesFrom: 'staging',
+    };
+    const ended = (deployment: number, end: DeploymentEnd): Event => ({
+      ...of,
+      kind: 'DeployEnded',
+      deployment,
+      end,
+    });
+    const back = { kind: 'rollback', of: 1, ofRun: runId(1), ofStage: 1 } as const;
+    const log = logOf(
+      [{ kind: 'ProjectSet', project: app, by: 'ann' }],
+      [{ ...of, kind: 'EnvironmentSet', settings, by: 'ann' }],
+      [
+        request(1, { kind: 'stage' }, 'Eve'),
+        { ...of, kind: 'DeployCleared', deployment: 1 },
+        { ...of, kind: 'DeployLocked', deployment: 1 },
+      ],
+      [request(2, { kind: 'stage', force: { by: 'ann', reason: 'staging is down' } }, 'ann')],
+      [{ ...of, kind: 'DeployApproved', deployment: 2, by: 'bob', binding: { record: 1, settings: 3 } }],
+      [ended(1, { kind: 'rejected', by: 'bob', reason: 'too late' })],
+      [ended(2, { kind: 'settled-bad', by: 'ann', reason: 'it does not answer' })],
+      [request(3, { ...back, cause: 'asked' }, 'bob')],
+      [request(4, { ...back, cause: 'verify-failed' }, 'Eve')],
+      [ended(3, { kind: 'verified', by: 'ann' }), ended(4, { kind: 'verified' })],
+      [{ ...of, kind: 'EnvironmentHeld', by: 'ann', reason: 'the sale' }],
+      [{ ...of, kind: 'EnvironmentResumed', by: 'ann' }],
+      [{ ...of, kind: 'EnvironmentRemoved', by: 'ann' }],
+    );
+    const where = `production | ${app.name}`;
+    const what = (n: number): string => `deployment ${n} of 111111111111, run ${runId(n)}`;
+    expect(shown(log).toReversed().slice(1)).toEqual([
+      `ann | environment.set | ${where} | approval of ann or bob, not its author; branches main; promotes from staging`,
+      `a push of Eve | deploy.request | ${where} | ${what(1)}`,
+      `ann | deploy.request | ${where} | ${what(2)}, forced: staging is down`,
+      `bob | deploy.approve | ${where} | deployment 2, record 1, settings 3`,
+      `bob | deploy.reject | ${where} | deployment 1: too late`,
+      `ann | deploy.settle | ${where} | deployment 2: bad, it does not answer`,
+      `bob | deploy.rollback | ${where} | ${what(3)}, again what was deployment 1`,
+      `the coordinator | deploy.rollback | ${where} | ${what(4)}, again what was deployment 1: a verify failed`,
+      `ann | deploy.settle | ${where} | deployment 3: good`,
+      `ann | environment.hold | ${where} | the sale`,
+      `ann | environment.resume | ${where} | `,
+      `ann | environment.remove | ${where} | `,
+    ]);
+  });
+
+  it('is said of a retry that somebody forces', () => {
+    const force = { by: 'ann', reason: 'staging is down' };
+    const log = logOf([{ ...accepted(3, { by: 'ann', force }), retryOf: runId(2) } as Event]);
+    expect(shown(log)).toEqual([
+      `ann | run.retry | ${runId(3)} | ${app.name} | of ${runId(2)}, forced: staging is down`,
     ]);
   });
 

@@ -30,6 +30,13 @@ describe('the table', () => {
       'Access.ListUsers',
       'Access.RemoveUser',
       'Access.SetUser',
+      'Environments.Add',
+      'Environments.Hold',
+      'Environments.Remove',
+      'Environments.Resume',
+      'Environments.Rollback',
+      'Environments.Set',
+      'Environments.Settle',
       'Gate.Pause',
       'Gate.Protect',
       'Gate.Resume',
@@ -54,7 +61,7 @@ describe('the table', () => {
     const reads = rows
       .filter(([, rule]) => rule.who === 'people' && rule.right === 'read')
       .map(([name]) => name);
-    const verbs = /\.(Show|List\w*|Watch|Logs|Why|Artifacts|Diagnose|Deliveries|WhoAmI)$/;
+    const verbs = /\.(Show|List\w*|Watch|Logs|Why|Artifacts|Diagnose|Deliveries|Diff|WhoAmI)$/;
     expect(reads.filter((name) => !verbs.test(name))).toEqual([]);
   });
 });

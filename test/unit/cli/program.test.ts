@@ -24,6 +24,7 @@ const groups: Readonly<Record<string, readonly string[]>> = {
   users: ['add', 'ls', 'set', 'remove'],
   tokens: ['create', 'ls', 'revoke'],
   secrets: ['set', 'ls', 'remove'],
+  environments: ['add', 'set', 'remove', 'ls', 'show', 'diff', 'hold', 'resume', 'settle'],
   gate: ['ls', 'show', 'eject', 'pause', 'resume', 'protect'],
 };
 const commands = [

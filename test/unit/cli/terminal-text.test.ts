@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { createTerminalText, printable } from '../../../coordinator/cli/terminal-text.js';
+import { createTerminalText, printable } from '../../../shared/text/terminal-text.js';
 
 const ESC = '\u001b';
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);

@@ -179,6 +179,31 @@ describe('watch', () => {
     ]);
   });
 
+  it('says why a stage was skipped, as it happens and to who comes back later', async () => {
+    await world.submit(1, [
+      outline(1, { steps: ['one'] }),
+      outline(2, { needs: [1] }),
+      outline(3, { needs: [2] }),
+    ]);
+    await leased();
+    const before = world.entries.at(-1)?.sequence ?? 0;
+    const skipped = async (after: number): Promise<readonly string[]> => {
+      const seen: string[] = [];
+      for await (const { change } of watch(after)) {
+        if (change.kind === 'stage' && change.status === 'skipped')
+          seen.push(`${change.title}: ${change.whySkipped ?? '?'}`);
+      }
+      return seen;
+    };
+    const live = skipped(before);
+    await world.report(first, { kind: 'AttemptStarted', executor: 'docker' });
+    const failure = { kind: 'exit-code', step: 1, exitCode: 1 } as const;
+    await world.report(first, { kind: 'AttemptFinished', status: 'failed', failure, logs: [] });
+    const why = ['stage2: it needs stage1, which failed', 'stage3: it needs stage2, which was skipped'];
+    expect(await live).toEqual(why);
+    expect(await skipped(before)).toEqual(why);
+  });
+
   it('cuts a watcher off that does not read, instead of keeping everything for it', async () => {
     await running();
     const watcher = watch(0);

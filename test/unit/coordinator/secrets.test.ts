@@ -31,7 +31,8 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-const services = () => ({ coordinator: world.coordinator, plans: world.plans, vault });
+const deploying = { amend: () => Promise.resolve() };
+const services = () => ({ coordinator: world.coordinator, plans: world.plans, vault, deploying });
 
 /** A run whose only stage is leased to agent 1; says its token. */
 async function leased(
@@ -62,7 +63,7 @@ const ask = (held: Token, changes: Partial<Parameters<typeof secretsFor>[1]> = {
 describe('the holder of an attempt', () => {
   it('gets what its stage and steps name, and nothing else', async () => {
     const held = await leased();
-    expect(await ask(held)).toEqual({ values: new Map([['TOKEN', value]]) });
+    expect(await ask(held)).toEqual({ values: new Map([['TOKEN', value]]), registries: { credentials: [] } });
   });
 
   it('gets what a step names, but nothing for one that is skipped', async () => {
@@ -81,7 +82,10 @@ describe('the holder of an attempt', () => {
 
   it('needs no private channel where there is nothing to hide', async () => {
     const held = await leased({ stage: { secrets: [] } });
-    expect(await ask(held, { isPrivate: false })).toEqual({ values: new Map() });
+    expect(await ask(held, { isPrivate: false })).toEqual({
+      values: new Map(),
+      registries: { credentials: [] },
+    });
   });
 
   it('is told what to type when there is no such secret', async () => {
@@ -136,7 +140,7 @@ describe('the credential of the checkout', () => {
   it('is that for fetching, of the registered project, for its own URL', async () => {
     await add(url);
     const held = await leased({ stage: { secrets: [] } });
-    expect(await ask(held)).toEqual({ values: new Map(), checkout: token });
+    expect(await ask(held)).toEqual({ values: new Map(), registries: { credentials: [] }, checkout: token });
     await expect(ask(held, { isPrivate: false })).rejects.toThrow(/over TLS/);
   });
 
@@ -162,8 +166,8 @@ describe('people', () => {
 
   it('set, list and remove secrets, which the audit tells without values', async () => {
     const set = await setSecret(services(), { ...order, name: 'NEW', value: 'a new value' });
-    expect(set).toMatchObject({ slot: { name: 'NEW' }, changedBy: 'ann' });
-    expect((await listSecrets(services(), project)).map(({ slot }) => slot.name)).toEqual([
+    expect(set).toMatchObject({ name: 'NEW', changedBy: 'ann' });
+    expect((await listSecrets(services(), { project })).map(({ name }) => name)).toEqual([
       'NEW',
       'OTHER',
       'TOKEN',

@@ -235,6 +235,7 @@ export class World {
       vault: unused,
       repositories: unused,
       gates: unused,
+      deploying: unused,
       poller: unused,
       feedback: unused,
       settings: {

@@ -50,6 +50,19 @@ describe('who is told', () => {
     ]);
   });
 
+  it('is not the user whose name the author of a polled push took', () => {
+    const facts = {
+      ...involved().facts,
+      by: 'grace',
+      byAuthor: true,
+      author: 'grace <eve@corp.example>',
+    } as const;
+    expect(told({ facts, commits: wrote('eve@corp.example') })).toEqual(['mail:eve@corp.example']);
+    expect(told({ facts, commits: [] })).toEqual(['mail:eve@corp.example']);
+    // By the address of the commit they are known.
+    expect(told({ facts, commits: wrote('grace@example.org') })).toEqual(['mail:grace@example.org']);
+  });
+
   it('is one person once, at the address of the commit', () => {
     const facts = { ...involved().facts, by: 'ada' };
     expect(told({ facts, commits: wrote('ada@old.example.com', 'ada@example.org') })).toEqual([

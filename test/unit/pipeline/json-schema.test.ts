@@ -7,6 +7,7 @@ import {
   stageShape,
   stepShape,
 } from '../../../coordinator/pipeline/schema.js';
+import { buildShape } from '../../../coordinator/pipeline/schema-build.js';
 import { notifyShape, onShape } from '../../../coordinator/pipeline/schema-top.js';
 
 interface Found {
@@ -40,7 +41,7 @@ describe('the JSON Schema for editors', () => {
   const objects = objectsIn(pipelineJsonSchema());
 
   it('has the keys that files may have, and no others', () => {
-    const shapes = [pipelineShape, onShape, notifyShape, stageShape, stepShape, serviceShape, artifactShape];
+    const shapes = [pipelineShape, onShape, notifyShape, stageShape, stepShape, buildShape, serviceShape, artifactShape];
     for (const shape of shapes) {
       const found = objects.find((object) => object.keys === Object.keys(shape).join(' '));
       expect(found, Object.keys(shape).join(' ')).toMatchObject({ closed: true });

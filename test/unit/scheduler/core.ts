@@ -254,6 +254,11 @@ export function plain(state: State): unknown {
     recorded: [...state.recorded],
     shares: [...state.shares].toSorted(),
     waiting: [...state.waiting].map(nameOf),
+    environments: [...state.deliveries.all],
+    deployed: [...state.deliveries.runs].map(([run, places]) => [
+      run,
+      places.map(({ environment, ...place }) => ({ ...place, environment: environment.environment })),
+    ]),
     agents: [...state.agents.values()].map((agent) => ({
       ...agent,
       leases: [...agent.leases].map((attempt) => attempt.token),

@@ -1,118 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { keptDeletedRefs, keptMoves } from '../../../coordinator/scheduler/project-state.js';
-import { reportedMove } from '../../../coordinator/triggers/push-identity.js';
-import { parseCommitId, type CommitId } from '../../../shared/model/ids.js';
 import {
-  defaultProjectSettings,
-  type MoveSource,
-  type Project,
-  type ProjectSettings,
-  type RefMove,
-} from '../../../shared/model/project.js';
+  keptDeletedRefs,
+  keptDeliveries,
+  keptDeliveryIds,
+  keptMoves,
+} from '../../../coordinator/scheduler/project-state.js';
+import { reportedMove } from '../../../coordinator/triggers/push-identity.js';
+import type { MoveSource, ProjectSettings } from '../../../shared/model/project.js';
+import { A, B, C, D, ProjectCore, commit, hook, main, poll } from './project-core.js';
 import { Core, agentId, facts, outline, projectId, runId, sha } from './core.js';
-
-const commit = (n: number): CommitId => parseCommitId(n.toString(16).padStart(40, '0'))!;
-const [A, B, C, D] = [commit(0xa), commit(0xb), commit(0xc), commit(0xd)];
-const main = 'refs/heads/main';
-const poll: MoveSource = { kind: 'poll' };
-let deliveries = 0;
-const hook = (): MoveSource => ({ kind: 'webhook', delivery: `delivery-${(deliveries += 1)}` });
-
-class ProjectCore extends Core {
-  constructor(settings: Partial<ProjectSettings> = {}) {
-    super();
-    this.turn({ kind: 'SetProject', project: this.project(settings), isNew: true, by: 'ada' });
-  }
-
-  project(settings: Partial<ProjectSettings> = {}): Project {
-    return {
-      id: projectId(1),
-      name: 'example.org/app',
-      url: 'https://example.org/app',
-      settings: { ...defaultProjectSettings, ...settings },
-    };
-  }
-
-  /** Ids of the runs asked for, as `old->new`. */
-  moved(source: MoveSource, moves: readonly RefMove[], head?: string): readonly string[] {
-    const reported = moves.map((move) => reportedMove(projectId(1), move));
-    const { answers } = this.turn({
-      kind: 'ReportMoves',
-      project: projectId(1),
-      source,
-      moves: reported,
-      ...(head === undefined ? {} : { head }),
-    });
-    const [answer] = answers;
-    if (answer?.kind !== 'moved') return [];
-    return answer.runs.map((run) => {
-      const move = reported.find((one) => one.run === run);
-      return `${move?.old?.at(-1) ?? '0'}->${move?.new?.at(-1) ?? '0'}`;
-    });
-  }
-
-  tip(ref = main): CommitId | undefined {
-    return this.state.projects.get(projectId(1))?.refs.get(ref)?.tip;
-  }
-
-  /** With main at A, and nothing else known. */
-  static atA(settings: Partial<ProjectSettings> = {}): ProjectCore {
-    const core = new ProjectCore(settings);
-    core.moved(poll, [{ ref: main, new: A }], 'main');
-    for (const run of core.state.triggers.keys()) core.turn({ kind: 'SettleTrigger', run, reason: 'read' });
-    return core;
-  }
-
-  /** A run of a push, submitted as a trigger does and ended as said. */
-  pushRun(n: number, at: CommitId, status: 'succeeded' | 'failed', branch = 'main'): void {
-    this.submit(n, [outline(1)], { event: 'push', trust: 'branch', branch, commit: at });
-    this.end(n, status);
-  }
-
-  retried(n: number, at: CommitId, status: 'succeeded' | 'failed'): void {
-    this.turn({
-      kind: 'Submit',
-      run: runId(n),
-      digest: sha(n),
-      facts: { ...facts(), event: 'push', trust: 'branch', branch: 'main', commit: at },
-      stages: [outline(1)],
-      retryOf: runId(1),
-    });
-    this.end(n, status);
-  }
-
-  branch(name = 'main') {
-    return this.state.projects.get(projectId(1))?.branches.get(name);
-  }
-
-  end(n: number, status: 'succeeded' | 'failed'): void {
-    if (!this.state.agents.has(agentId(1))) this.register(1, { slots: 10 });
-    this.beat(agentId(1));
-    const attempt = this.state.runs.get(runId(n))?.stages[0]?.attempts[0];
-    if (attempt === undefined) throw new Error(`run ${n} was not leased`);
-    const ref = { run: runId(n), stage: 1, attempt: 1 };
-    const common = { kind: 'Report', agent: agentId(1), ref, token: attempt.token, at: 1 } as const;
-    this.turn(
-      { ...common, n: 1, report: { kind: 'AttemptStarted', executor: 'docker' } },
-      {
-        ...common,
-        n: 2,
-        report: {
-          kind: 'AttemptFinished',
-          status,
-          logs: [],
-          ...(status === 'failed' ? { failure: { kind: 'exit-code', step: 1, exitCode: 1 } as const } : {}),
-        },
-      },
-    );
-  }
-
-  news(n: number): unknown {
-    const ended = this.events.findLast((event) => event.kind === 'RunEnded' && event.run === runId(n));
-    return ended?.kind === 'RunEnded' ? { news: ended.news, failing: ended.failing } : undefined;
-  }
-}
 
 describe('The first poll', () => {
   it('records all tips and asks for a run of the default branch alone', () => {
@@ -217,6 +114,43 @@ describe('Deliveries', () => {
     expect(core.turn(command).answers[0]).toMatchObject({ kind: 'refused' });
     core.restart();
     expect(core.turn(command).answers[0]).toMatchObject({ kind: 'refused' });
+  });
+
+  it('are kept with their moves while they are new, and by their ids for long', () => {
+    const core = ProjectCore.atA();
+    const told = Array.from({ length: keptDeliveries + 10 }, (_, n) => ({
+      source: hook(),
+      moves: [{ ref: `refs/heads/x${n}`, new: B }],
+    }));
+    for (const { source, moves } of told) core.moved(source, moves);
+    const { deliveries: whole, deliveryIds } = core.state.projects.get(projectId(1))!;
+    expect([...whole.values()].map(({ moves }) => moves[0]?.ref)).toEqual(
+      told.slice(10).map(({ moves }) => moves[0]?.ref),
+    );
+    expect(deliveryIds.size).toBe(told.length);
+    const [first] = told;
+    const command = { kind: 'ReportMoves', project: projectId(1), source: first!.source, moves: [] } as const;
+    expect(core.turn(command).answers[0]).toMatchObject({ kind: 'refused' });
+    core.restart();
+    expect(core.turn(command).answers[0]).toMatchObject({ kind: 'refused' });
+  });
+
+  it('do not stay in the state for ever', () => {
+    const core = ProjectCore.atA();
+    for (let n = 0; n < keptDeliveryIds + 10; n += 1) core.moved(hook(), []);
+    expect(core.state.projects.get(projectId(1))?.deliveryIds.size).toBe(keptDeliveryIds);
+  });
+
+  it('say who pushed what a branch is at, until it moves on', () => {
+    const core = ProjectCore.atA();
+    const pusher = () => core.state.projects.get(projectId(1))?.refs.get(main)?.pusher;
+    const by = (name: string): MoveSource => ({ ...hook(), pusher: name }) as MoveSource;
+    core.moved(by('ada'), [{ ref: main, old: A, new: C }]);
+    // Told late: it is not what the branch is at.
+    core.moved(by('eve'), [{ ref: main, old: A, new: B }]);
+    expect(pusher()).toBe('ada');
+    core.moved(poll, [{ ref: main, old: C, new: D }]);
+    expect(pusher()).toBeUndefined();
   });
 
   it('of a project that is not there are not taken', () => {
@@ -349,135 +283,6 @@ describe('A newer push', () => {
       ...(retryOf === undefined ? {} : { retryOf }),
     });
     expect([1, 2].map((n) => core.state.runs.get(runId(n))?.canceledBy)).toEqual([undefined, undefined]);
-  });
-});
-
-describe('News', () => {
-  it('are that a branch broke, is still broken, and is mended, with the commit since which it failed', () => {
-    const core = ProjectCore.atA();
-    core.pushRun(1, A, 'succeeded');
-    core.pushRun(2, B, 'failed');
-    core.pushRun(3, C, 'failed');
-    core.pushRun(4, D, 'succeeded');
-    const failing = { since: { run: runId(2), commit: B }, lastGreen: { run: runId(1), commit: A } };
-    expect([1, 2, 3, 4].map((n) => core.news(n))).toEqual([
-      { news: undefined, failing: undefined },
-      { news: 'failed', failing },
-      { news: 'still-failing', failing },
-      { news: 'fixed', failing: undefined },
-    ]);
-    core.restart();
-  });
-
-  it('are not what a retry of a commit comes to that the branch has left, whichever way it ends', () => {
-    const core = ProjectCore.atA();
-    core.pushRun(1, B, 'failed');
-    core.pushRun(2, A, 'succeeded');
-    core.retried(3, B, 'failed');
-    expect(core.news(3)).toEqual({ news: undefined, failing: undefined });
-    expect(core.branch()).toMatchObject({ status: 'green', run: runId(2) });
-    core.restart();
-  });
-
-  it('are what a retry of the newest commit comes to', () => {
-    const core = ProjectCore.atA();
-    core.pushRun(1, A, 'failed');
-    core.retried(2, A, 'succeeded');
-    expect(core.news(2)).toEqual({ news: 'fixed', failing: undefined });
-    expect(core.branch()).toMatchObject({ status: 'green', run: runId(2) });
-  });
-
-  it('of a run that ends when its branch is gone leave nothing of the branch in the state', () => {
-    const core = ProjectCore.atA();
-    core.register(1, { slots: 10 });
-    core.beat(agentId(1));
-    core.submit(1, [outline(1)], { event: 'push', trust: 'branch', branch: 'main', commit: A });
-    core.moved(poll, [{ ref: main, old: A }]);
-    core.end(1, 'failed');
-    expect(core.news(1)).toMatchObject({ news: 'failed' });
-    expect(core.branch()).toBeUndefined();
-  });
-
-  it('are not that a branch is mended when conditions left nothing to do', () => {
-    const core = ProjectCore.atA();
-    core.pushRun(1, A, 'failed');
-    const never = outline(1, { condition: { kind: 'never', text: 'branch == "x"' } });
-    core.submit(2, [never], { event: 'push', trust: 'branch', branch: 'main', commit: B });
-    expect(core.news(2)).toEqual({ news: undefined, failing: undefined });
-    expect(core.branch()).toMatchObject({ status: 'failing', run: runId(1) });
-  });
-
-  it('of a branch that was never green name no last green run', () => {
-    const core = ProjectCore.atA();
-    core.pushRun(1, A, 'failed');
-    expect(core.news(1)).toEqual({ news: 'failed', failing: { since: { run: runId(1), commit: A } } });
-  });
-
-  it('are not what an older run comes to when a newer one has ended', () => {
-    const core = ProjectCore.atA();
-    core.register(1, { slots: 10 });
-    core.beat(agentId(1));
-    core.submit(1, [outline(1)], { event: 'push', branch: 'main', commit: A });
-    core.submit(2, [outline(1)], { event: 'push', branch: 'main', commit: B });
-    core.end(2, 'succeeded');
-    core.end(1, 'failed');
-    expect(core.news(1)).toEqual({ news: undefined, failing: undefined });
-    core.pushRun(3, C, 'succeeded');
-    expect(core.news(3)).toEqual({ news: undefined, failing: undefined });
-  });
-
-  it('of a run by hand are that it failed, and say nothing of the branch', () => {
-    const core = ProjectCore.atA();
-    core.register(1, { slots: 10 });
-    core.beat(agentId(1));
-    core.submit(1, [outline(1)], { event: 'submit', branch: 'main' });
-    core.end(1, 'failed');
-    expect(core.news(1)).toEqual({ news: 'failed', failing: undefined });
-    core.pushRun(2, B, 'succeeded');
-    expect(core.news(2)).toEqual({ news: undefined, failing: undefined });
-  });
-
-  it('are none for a run of no project', () => {
-    const core = new ProjectCore();
-    core.register(1, { slots: 10 });
-    core.beat(agentId(1));
-    core.submit(1, [outline(1)], { event: 'submit', project: projectId(7) });
-    core.end(1, 'failed');
-    expect(core.news(1)).toEqual({ news: undefined, failing: undefined });
-  });
-
-  it('stand in the outbox until all targets are settled, over every restart', () => {
-    const core = ProjectCore.atA();
-    core.pushRun(1, A, 'failed');
-    expect(core.state.outbox.get(runId(1))).toMatchObject({ news: 'failed' });
-    core.turn({
-      kind: 'NotificationSent',
-      run: runId(1),
-      target: 'mail:a@b.org',
-      outcome: 'delivered',
-      message: '',
-    });
-    core.restart();
-    expect(core.turn().effects).toContainEqual({ kind: 'Notify', run: runId(1) });
-    expect([...core.state.outbox.get(runId(1))!.settled]).toEqual(['mail:a@b.org']);
-    core.turn({ kind: 'NotificationsSettled', run: runId(1) });
-    core.restart();
-    expect(core.turn().effects).not.toContainEqual({ kind: 'Notify', run: runId(1) });
-  });
-
-  it('are told of a run whose pipeline is invalid: it ends at once, failed, without stages', () => {
-    const core = ProjectCore.atA();
-    core.turn({
-      kind: 'Submit',
-      run: runId(1),
-      digest: sha(1),
-      facts: facts({ event: 'push', branch: 'main', commit: A }),
-      stages: [],
-      failure: { kind: 'invalid-pipeline', message: 'line 1: nonsense' },
-    });
-    expect(core.state.runs.get(runId(1))?.ended?.status).toBe('failed');
-    expect(core.news(1)).toMatchObject({ news: 'failed' });
-    core.restart();
   });
 });
 

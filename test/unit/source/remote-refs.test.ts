@@ -14,6 +14,9 @@ const refs = parseRemoteRefs(
     `${tag}\trefs/tags/v1`,
     `${tagged}\trefs/tags/v1^{}`,
     `${commitId(5)}\trefs/pull/7/head`,
+    // Named after commits: one that is there, and one that is on no tip.
+    `${topic}\trefs/heads/${main}`,
+    `${topic}\trefs/tags/${commitId(9)}`,
     'something else',
     '',
   ].join('\n'),
@@ -31,6 +34,7 @@ describe('what a person means by', () => {
     [main, main, 'refs/heads/main'],
     [tagged, tagged, 'refs/tags/v1'],
     [commitId(9), commitId(9), undefined],
+    [`refs/heads/${main}`, topic, `refs/heads/${main}`],
   ])('%s', (commitish, commit, ref) => {
     expect(chooseRevision(refs, commitish)).toEqual({
       kind: 'found',

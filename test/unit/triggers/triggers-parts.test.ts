@@ -5,7 +5,7 @@ import { movesBetween } from '../../../coordinator/triggers/moves.js';
 import { Poller, type PollerOptions } from '../../../coordinator/triggers/poller.js';
 import { reportedMove } from '../../../coordinator/triggers/push-identity.js';
 import { parseCommitId, type CommitId } from '../../../shared/model/ids.js';
-import { isSignatureGood, signBody } from '../../../shared/webhook-signature.js';
+import { isSignatureGood, signMessage } from '../../../shared/webhook-signature.js';
 import { projectId } from '../scheduler/ids.js';
 
 const commit = (digit: string): CommitId => parseCommitId(digit.repeat(40))!;
@@ -132,7 +132,9 @@ describe('A delivery', () => {
 describe('A signature', () => {
   const now = 1_700_000_000;
   const body = Buffer.from('{"a":1}');
-  const good = { timestamp: String(now), signature: signBody('secret', now, body), body };
+  const delivery = 'delivery-1';
+  const signed = { timestamp: now, delivery, body };
+  const good = { ...signed, timestamp: String(now), signature: signMessage('secret', signed) };
 
   it('counts for five minutes', () => {
     expect(isSignatureGood('secret', good, now)).toBe(true);
@@ -142,9 +144,10 @@ describe('A signature', () => {
   });
 
   it.each([
-    ['another secret', { signature: signBody('other', now, body) }],
+    ['another secret', { signature: signMessage('other', signed) }],
     ['another body', { body: Buffer.from('{"a":2}') }],
     ['another timestamp', { timestamp: String(now + 1) }],
+    ['another delivery', { delivery: 'delivery-2' }],
     ['no signature', { signature: '' }],
     ['no timestamp', { timestamp: '' }],
     ['a timestamp that is no number', { timestamp: `${now}x` }],

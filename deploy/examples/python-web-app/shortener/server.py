@@ -1,6 +1,7 @@
-"""The web application: POST / with url=…, GET /CODE redirects, GET /health for whoever watches."""
+"""The web application: POST / with url=…, GET /CODE redirects, GET /health and /version for whoever watches."""
 
 import html
+import os
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
@@ -33,6 +34,9 @@ class Handler(BaseHTTPRequestHandler):
             self._page(HTTPStatus.OK, f"{self.server.store.count()} links so far.")
         elif self.path == "/health":
             self._text(HTTPStatus.OK, "ok\n")
+        elif self.path == "/version":
+            # Whoever deploys it says which commit it is.
+            self._text(HTTPStatus.OK, os.environ.get("COMMIT", __version__) + "\n")
         else:
             self._redirect(self.path[1:])
 

@@ -1,6 +1,7 @@
 import threading
 import unittest
 from http.client import HTTPConnection, HTTPResponse
+from unittest import mock
 from urllib.parse import urlencode
 
 from shortener.server import Server
@@ -45,3 +46,7 @@ class ServerTest(unittest.TestCase):
     def test_health(self) -> None:
         response, body = self.ask("GET", "/health")
         self.assertEqual((response.status, body), (200, "ok\n"))
+
+    def test_version_is_the_deployed_commit(self) -> None:
+        with mock.patch.dict("os.environ", {"COMMIT": "c0ffee"}):
+            self.assertEqual(self.ask("GET", "/version")[1], "c0ffee\n")

@@ -1,5 +1,6 @@
 """Calls a running shortener as a person would, and says what is wrong with it."""
 
+import argparse
 import sys
 import time
 import urllib.error
@@ -26,8 +27,18 @@ def wait_for(address: str, seconds: float) -> None:
 
 
 def main() -> None:
-    address = sys.argv[1].rstrip("/")
-    wait_for(address, 10)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("address")
+    parser.add_argument("--commit", help="the version that must answer")
+    parser.add_argument("--seconds", type=float, default=10, help="how long it may take to start")
+    options = parser.parse_args()
+    address = options.address.rstrip("/")
+    wait_for(address, options.seconds)
+    if options.commit is not None:
+        with urllib.request.urlopen(f"{address}/version", timeout=5) as response:
+            version = response.read().decode().strip()
+        if version != options.commit:
+            sys.exit(f"{address} is version {version}, expected {options.commit}")
     target = "https://example.org/smoke"
     form = urllib.parse.urlencode({"url": target}).encode()
     with urllib.request.urlopen(address, form, timeout=5) as response:

@@ -4,15 +4,22 @@ import { ApiError } from './api-error.js';
 import type { Services } from './services.js';
 import { digestOf, startRun } from './start-run.js';
 
-/** A run of the gate. Its id is made for one candidate, so asking twice starts one. Rejects when it is to be tried again. */
-export async function startGateRun(
+/**
+ * A run that Gantry makes by itself: of the gate, of a rollback, of a verify. `content`: what its id stands for, so that asking
+ * twice starts one. Rejects when it is to be tried again.
+ */
+export async function startOwnRun(
   services: Services,
   plan: Plan,
-  retryOf: RunId | undefined,
+  content: unknown,
+  retryOf?: RunId,
 ): Promise<'accepted' | { readonly kind: 'refused'; readonly message: string }> {
-  const digest = digestOf({ gate: plan.facts.project, target: plan.facts.target, commit: plan.facts.commit });
   try {
-    await startRun(services, { plan, digest, ...(retryOf === undefined ? {} : { retryOf }) });
+    await startRun(services, {
+      plan,
+      digest: digestOf(content),
+      ...(retryOf === undefined ? {} : { retryOf }),
+    });
     return 'accepted';
   } catch (error) {
     if (error instanceof ApiError && (error.kind === 'refused' || error.kind === 'invalid')) {

@@ -1,6 +1,0 @@
-export {
-  createTerminalText,
-  printable,
-  resetColor,
-  type TerminalText,
-} from '../../shared/text/terminal-text.js';
