@@ -37,13 +37,10 @@ export async function publish(publication: Publication): Promise<BuiltImage> {
     const digest = await turns.do(withTag(tag), () =>
       push ? pushTag(publication, tag) : nameIt(publication, tag),
     );
-    // As it was written, and as others may write it.
-    for (const image of new Set([tag, withTag(tag), withoutLatest(tag)])) known.push({ image, digest });
+    known.push({ image: tag, digest });
   }
   return { reference: known[0]?.digest ?? id, tags: known };
 }
-
-const withoutLatest = (tag: string): string => tag.replace(/:latest$/, '');
 
 async function nameIt({ docker, id, signal, say }: Publication, tag: string): Promise<string> {
   signal.throwIfAborted();

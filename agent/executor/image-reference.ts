@@ -45,6 +45,11 @@ export function withTag(text: string): string {
   return tag === undefined && digest === undefined ? `${text}:latest` : text;
 }
 
+/** The reference and how else it may be written: without a tag it means `latest`. */
+export const sameReferences = (text: string): readonly string[] => [
+  ...new Set([text, withTag(text), text.replace(/:latest$/, '')]),
+];
+
 /**
  * Whether an agent's owner allows this reference to come from the machine itself. In a pattern `*` stands for anything;
  * a pattern without a tag means every tag.

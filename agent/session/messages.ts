@@ -33,10 +33,19 @@ const ref = { run: runId, stage: number, attempt: number };
 
 const secrets = z.array(z.object({ variable: z.string(), secret: z.string() })).exactOptional();
 
+const build = z.object({
+  context: z.string().exactOptional(),
+  file: z.string(),
+  target: z.string().exactOptional(),
+  args: texts,
+  tags: z.array(z.string()),
+  push: z.boolean(),
+});
 const step = z.object({
   number,
   name: z.string(),
   run: z.string(),
+  build: build.exactOptional(),
   env: texts,
   timeoutMs: z.number().positive().exactOptional(),
   workdir: z.string().exactOptional(),

@@ -2,6 +2,7 @@
 import { BlobError } from '../../shared/blob/blob-error.js';
 import type { PlannedBuild } from '../../shared/model/pipeline.js';
 import { ExecutorError, type BuildCommand } from '../executor/executor.js';
+import { sameReferences } from '../executor/image-reference.js';
 import { ContextError, packContext, sentDockerfile } from '../workspace/build-context.js';
 import { basesOf, withBases } from '../workspace/dockerfile.js';
 import { TreeAccessError } from '../workspace/safe-tree.js';
@@ -70,5 +71,6 @@ async function onResolvedBases(
 /** What an earlier step of the attempt gave this name to. */
 function builtHere({ record }: AttemptContext, image: string): string | undefined {
   const tags = [...record.state.steps.values()].flatMap(({ ended }) => ended?.result.built?.tags ?? []);
-  return tags.findLast((tag) => tag.image === image)?.digest;
+  const names = sameReferences(image);
+  return tags.findLast((tag) => names.includes(tag.image))?.digest;
 }

@@ -9,6 +9,7 @@
  */
 import type { GitCredential } from '../../shared/git/credential.js';
 import type { PlannedService } from '../../shared/model/pipeline.js';
+import { sameReferences } from '../executor/image-reference.js';
 import type { Box, BoxSpec, SlotDirectories } from '../executor/executor.js';
 import { presignFor, progressOf, report, type AttemptContext } from './context.js';
 import type { RecordLine } from './attempt-state.js';
@@ -136,7 +137,8 @@ export async function resolveImage(
   signal: AbortSignal,
 ): Promise<string> {
   const { images } = context.record.state.assignment;
-  const pinned = Object.hasOwn(images, image) ? images[image] : undefined;
+  const known = sameReferences(image).find((each) => Object.hasOwn(images, each));
+  const pinned = known === undefined ? undefined : images[known];
   const digest = await context.tools.executor.resolveImage(image, {
     ...(pinned === undefined ? {} : { pinned }),
     registries: () => context.secrets.registries(signal),

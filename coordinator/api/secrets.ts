@@ -9,7 +9,8 @@ import type { AgentId, AttemptRef, Token } from '../../shared/model/ids.js';
 import type { Plan, PlannedStage, RunFacts } from '../../shared/model/pipeline.js';
 import { noRegistryAccess, type RegistryAccess } from '../../shared/model/registry.js';
 import { getsEnvironmentSecrets } from '../delivery/stage-order.js';
-import { findPlace } from '../delivery/state.js';
+import { findEnvironment, findOpen, findPlace, type Deliveries } from '../delivery/state.js';
+import type { State } from '../scheduler/state.js';
 import { registryCredentials } from '../secrets/registry-credentials.js';
 import { fetchCredential } from '../secrets/fetch-credential.js';
 import { deploymentSecrets } from '../secrets/scoped-secrets.js';
@@ -80,31 +81,43 @@ async function valuesOf(
   if (first === undefined) return new Map();
   if (facts.maySeeSecrets !== true) return { secret: first, why: untrusted(facts) };
   const { project, projectName } = facts;
-  const { environment } = stage;
-  if (environment !== undefined && !(await isDeploying(services, environment, ask))) {
-    return { secret: first, why: notDeploying(environment) };
+  const environment = stage.environment ?? facts.verifies?.environment;
+  if (environment !== undefined) {
+    const closed = await services.coordinator.read(({ state }) => whyClosed(state, ask, stage.environment));
+    if (closed !== undefined) return { secret: first, why: closed };
   }
   const values = await deploymentSecrets(services.vault, project, environment, names);
   const missing = names.find((name) => !values.has(name));
   return missing === undefined ? values : { secret: missing, why: noSuch(missing, projectName, environment) };
 }
 
-/** A lease alone is not enough: its deployment has the environment for itself. */
-const isDeploying = (
-  { coordinator }: Needs,
-  environment: string,
+/**
+ * A lease alone is not enough: a deployment has the environment for itself, or it is the verify that such a deployment waits
+ * for. The latter names the secrets that its deployment did, and runs what that pipeline says.
+ */
+function whyClosed(
+  { deliveries, runs }: State,
   { ref: { run, stage }, token }: SecretsAsk,
-): Promise<boolean> =>
-  coordinator.read(({ state: { deliveries } }) => {
+  environment: string | undefined,
+): string | undefined {
+  if (environment !== undefined) {
     const place = findPlace(deliveries, { run, stage });
-    return (
-      place?.environment.environment === environment &&
-      getsEnvironmentSecrets(deliveries, { run, stage, token })
-    );
-  });
+    const isThere = place?.environment.environment === environment;
+    if (isThere && getsEnvironmentSecrets(deliveries, { run, stage, token })) return undefined;
+    return `the stage deploys to ${environment}, and gets secrets only while its deployment has ${environment} for itself: \`gantry environments show ${environment}\``;
+  }
+  const facts = runs.get(run)?.facts;
+  const isAwaited = facts !== undefined && isVerifyAwaited(deliveries, facts);
+  return isAwaited ? undefined : 'no deployment waits for this verify any more, and so it gets no secrets';
+}
 
-const notDeploying = (environment: string): string =>
-  `the stage deploys to ${environment}, and gets secrets only while its deployment has ${environment} for itself: \`gantry environments show ${environment}\``;
+function isVerifyAwaited(deliveries: Deliveries, { project, verifies }: RunFacts): boolean {
+  if (verifies === undefined) return false;
+  const found = findEnvironment(deliveries, { project, environment: verifies.environment });
+  const deployment = found === undefined ? undefined : findOpen(found, verifies.deployment);
+  const kind = deployment?.phase.kind;
+  return (kind === 'verifying' || kind === 'unknown') && deployment?.verification === verifies.verification;
+}
 
 function noSuch(name: string, project: string, environment: string | undefined): string {
   const what =
@@ -119,7 +132,7 @@ function untrusted({ trust, by }: RunFacts): string {
   switch (trust) {
     case 'submit':
     case 'branch':
-      return `a tree submitted by hand gets secrets only by its user’s right, and ${by} does not have it: push the change, or ask an admin`;
+      return `a tree submitted by hand gets secrets only by its user’s right, and ${by} does not have it, or did not give it: push the change, or ask an admin for \`gantry retry --with-secrets\``;
     case 'change':
     case 'fork':
       return 'a proposed change gets no secrets: anybody may have written it. Guard the stage with `if: event == "push"`';

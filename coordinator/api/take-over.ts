@@ -94,5 +94,6 @@ function takenStage(
     ),
     ...(result.manifest === undefined ? {} : { manifest: result.manifest }),
     logs: result.logs,
+    ...(result.images === undefined ? {} : { images: result.images }),
   };
 }

@@ -79,7 +79,9 @@ function sentenceOf({ environment }: Environment, deployment: Deployment, wait: 
     case 'runs':
       return 'it runs';
     case 'verify':
-      return `${unknownPart(deployment)}its verify is to say how it came out`;
+      return deployment.phase.kind === 'unknown'
+        ? `${unknownPart(deployment)}its verify is to say it, or somebody by \`gantry environments settle ${environment}\``
+        : 'its verify is to say how it came out';
     case 'settle':
       return `${unknownPart(deployment)}look at ${environment}, then \`gantry environments settle ${environment} --good\` or \`--bad\``;
   }

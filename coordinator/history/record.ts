@@ -6,7 +6,7 @@ import { gunzip, gzip } from 'node:zlib';
 import { promisify } from 'node:util';
 import type { BlobStore } from '../../shared/blob/blob-store.js';
 import { recordKey } from '../../shared/blob/layout.js';
-import type { Event, LogDigest } from '../../shared/model/event.js';
+import type { BuiltImage, Event, LogDigest } from '../../shared/model/event.js';
 import type { AttemptRef, ProjectId, RunId, Sha256 } from '../../shared/model/ids.js';
 import type { Plan } from '../../shared/model/pipeline.js';
 import type { RunView } from '../../shared/model/run.js';
@@ -23,6 +23,8 @@ export interface AttemptResult {
   readonly logs: readonly LogDigest[];
   /** The logs are in storage. */
   readonly archived: boolean;
+  /** What it built; absent: nothing. */
+  readonly images?: readonly BuiltImage[];
 }
 
 export interface RunEvent {
@@ -45,11 +47,17 @@ export interface RunRecord {
 export const attemptResults = (run: RunState): readonly AttemptResult[] =>
   run.stages.flatMap((stage) => stage.attempts.map(attemptResult));
 
-function attemptResult({ stage, number, phase, from }: AttemptState): AttemptResult {
+function attemptResult({ stage, number, phase, from, images }: AttemptState): AttemptResult {
   const base = { stage: stage.outline.number, attempt: number, ...(from === undefined ? {} : { from }) };
   if (phase.kind !== 'finished') return { ...base, logs: [], archived: false };
   const { manifest, logs, archived } = phase;
-  return { ...base, logs, archived, ...(manifest === undefined ? {} : { manifest }) };
+  return {
+    ...base,
+    logs,
+    archived,
+    ...(manifest === undefined ? {} : { manifest }),
+    ...(images === undefined ? {} : { images }),
+  };
 }
 
 /** Of a stage's latest attempt. */

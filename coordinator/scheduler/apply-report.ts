@@ -45,7 +45,12 @@ export function applyReport(
       break;
     case 'ImageResolved': {
       const { images } = attempt.stage.run;
-      if (report.built === true || !images.has(report.image)) images.set(report.image, report.digest);
+      const { image, digest, built } = report;
+      if (built === true || !images.has(image)) images.set(image, digest);
+      if (built === true) {
+        const others = (attempt.images ?? []).filter((other) => other.image !== image);
+        attempt.images = [...others, { image, digest }];
+      }
       break;
     }
     case 'StepStarted':

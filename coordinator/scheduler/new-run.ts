@@ -49,6 +49,8 @@ export function newRun(
 /** It has succeeded, in another run. */
 function takeOver(run: RunState, stage: StageState, taken: TakenStage): void {
   const { from, agent, agentName, token, leasedAt, startedAt, finishedAt, manifest, logs } = taken;
+  const { images = [] } = taken;
+  for (const { image, digest } of images) run.images.set(image, digest);
   stage.attempts.push({
     stage,
     number: 1,
@@ -74,6 +76,7 @@ function takeOver(run: RunState, stage: StageState, taken: TakenStage): void {
       shell: '',
       finished: { at: step.startedAt + durationMs, durationMs, exitCode: 0 },
     })),
+    ...(images.length === 0 ? {} : { images }),
     from,
   });
   stage.phase = { kind: 'ended', status: 'succeeded', at: finishedAt };

@@ -12,12 +12,13 @@ export interface News {
 /**
  * Runs of pushes are compared with the last one of their branch; the end of a run whose push is older than that of one that
  * has ended already is no news, nor is that of a retry of what the branch has left, or of a run that did nothing. A run that somebody asked for by hand is told when
- * it failed. A canceled run says nothing, and what a run of the gate means is the gate's to say.
+ * it failed. A canceled run says nothing, and what a run of the gate, or a verify, means is the gate's and delivery's to say.
  */
 export function newsOf(state: State, run: RunState, status: 'succeeded' | 'failed' | 'canceled'): News {
-  const { project, event, branch, commit } = run.facts;
+  const { project, event, branch, commit, verifies } = run.facts;
   const known = state.projects.get(project);
   if (known === undefined || status === 'canceled' || event === 'gate') return {};
+  if (verifies !== undefined) return {};
   if (event !== 'push' || branch === undefined) return status === 'failed' ? { news: 'failed' } : {};
   if (didNothing(run) || (run.retryOf !== undefined && !speaksForBranch(known, run))) return {};
   const before = known.branches.get(branch);

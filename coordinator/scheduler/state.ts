@@ -10,7 +10,7 @@
  *              └────────────────────────────── StageEnded ──────────── a lost attempt ───► ended
  */
 import type { RunFacts } from '../../shared/model/pipeline.js';
-import type { AgentRegistration, LogDigest, StageOutline } from '../../shared/model/event.js';
+import type { AgentRegistration, BuiltImage, LogDigest, StageOutline } from '../../shared/model/event.js';
 import type { Failure } from '../../shared/model/failure.js';
 import type { AgentId, AttemptRef, ProjectId, RunId, Sha256, Token } from '../../shared/model/ids.js';
 import type { Failing } from '../../shared/model/project.js';
@@ -69,6 +69,8 @@ export interface AttemptState {
   reports: number;
   /** Steps that began, in the order they began. */
   readonly steps: StepState[];
+  /** What it built, the last of a name. */
+  images?: readonly BuiltImage[];
   /** It was made in another run, where all that it left is. */
   readonly from?: AttemptRef;
 }

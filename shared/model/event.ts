@@ -51,6 +51,14 @@ export interface TakenStage {
   }[];
   readonly manifest?: { readonly sha256: Sha256; readonly bytes: number };
   readonly logs: readonly LogDigest[];
+  /** Images that it built: what their names mean in this run too. */
+  readonly images?: readonly BuiltImage[];
+}
+
+/** A name that an attempt gave to an image, and the image by digest or id. */
+export interface BuiltImage {
+  readonly image: string;
+  readonly digest: string;
 }
 
 /** An agent as it was registered: by whoever had its join token, or by itself with its key. */

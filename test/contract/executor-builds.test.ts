@@ -142,7 +142,6 @@ describe('an image of the workspace', () => {
     expect(id).toMatch(/^sha256:[0-9a-f]{64}$/);
     expect(result.built!.tags).toEqual([
       { image: `${prefix}/one`, digest: id },
-      { image: `${prefix}/one:latest`, digest: id },
       { image: `${prefix}/two:v1`, digest: id },
     ]);
     for (const tag of tags) expect((await docker.getImage(tag).inspect()).Id).toBe(id);

@@ -20,7 +20,23 @@ export const assignment = (changes: Partial<Assignment> = {}): Assignment => ({
     timeoutMs: 3_600_000,
     allowFailure: false,
     maxAttempts: 3,
-    steps: [{ number: 1, name: 'unit tests', run: 'pytest\n', env: {}, timeoutMs: 60_000 }],
+    steps: [
+      { number: 1, name: 'unit tests', run: 'pytest\n', env: {}, timeoutMs: 60_000 },
+      {
+        number: 2,
+        name: 'image',
+        run: '',
+        build: {
+          context: 'app',
+          file: 'Dockerfile',
+          target: 'x',
+          args: { A: 'b' },
+          tags: ['app'],
+          push: true,
+        },
+        env: {},
+      },
+    ],
     artifacts: [{ number: 1, name: 'wheel', paths: ['dist/*.whl'], when: 'success', optional: false }],
   },
   facts: {

@@ -156,6 +156,26 @@ describe('where authors may not approve', () => {
     expect(await approveAs(may('dora'))).toMatchObject({ again: false });
   });
 
+  it('nor whoever had queued what landed, as the gate remembers it', async () => {
+    await world.deploy(1, 'production', { facts: { by: 'bob' } });
+    made = { ...made, commits: new Set([commitOf(5), commitOf(1)]) };
+    await world.world.coordinator.read(({ state }) => {
+      const landed = (n: number, by: string) => ({
+        by,
+        end: { kind: 'landed', commit: commitOf(n), run: runId(9) },
+      });
+      const gate = {
+        project: app.id,
+        target: 'main',
+        entries: [],
+        ended: [landed(5, 'carl'), landed(6, 'dora')],
+      };
+      state.gates.all.set('a gate' as never, gate as never); // What is looked at of one.
+    });
+    await expect(approveAs(may('carl'))).rejects.toMatchObject({ kind: 'refused' });
+    expect(await approveAs(may('dora'))).toMatchObject({ again: false });
+  });
+
   it('nor whoever submitted the run that it repeats', async () => {
     await world.deploy(1, 'production', { facts: { by: 'dora' } });
     const first = runId(7);

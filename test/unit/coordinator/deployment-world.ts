@@ -1,9 +1,10 @@
 /** A project with environments on the real loop: deployments are asked for as the effects would, and begun by an agent. */
 import type { DeliveryAnswer, DeliveryCommand } from '../../../coordinator/delivery/command.js';
 import { projectOf } from '../../../shared/git/repository-url.js';
+import type { DeploymentRecord } from '../../../shared/model/deployment.js';
 import { defaultEnvironmentSettings, type EnvironmentSettings } from '../../../shared/model/environment.js';
 import { parseCommitId, type CommitId, type RunId, type Token } from '../../../shared/model/ids.js';
-import type { PlannedStage, RunFacts } from '../../../shared/model/pipeline.js';
+import type { Plan, PlannedStage, RunFacts } from '../../../shared/model/pipeline.js';
 import { defaultProjectSettings, type Project } from '../../../shared/model/project.js';
 import { plannedStage } from '../../support/agent-world.js';
 import { facts, outline, runId, submission } from '../scheduler/ids.js';
@@ -15,6 +16,14 @@ export const app: Project = {
   settings: defaultProjectSettings,
 };
 export const commitOf = (n: number): CommitId => parseCommitId(n.toString(16).padStart(40, '0'))!;
+
+interface RunChanges {
+  readonly stage?: Partial<PlannedStage>;
+  readonly facts?: Partial<RunFacts>;
+}
+interface RecordChanges {
+  readonly record?: Partial<DeploymentRecord>;
+}
 
 export class DeploymentWorld {
   readonly world = new World();
@@ -41,31 +50,9 @@ export class DeploymentWorld {
   }
 
   /** Run `n` of commit `n`, whose only stage deploys there, and its deployment. */
-  async deploy(
-    n: number,
-    environment: string,
-    changes: { readonly stage?: Partial<PlannedStage>; readonly facts?: Partial<RunFacts> } = {},
-  ): Promise<RunId> {
+  async deploy(n: number, environment: string, changes: RunChanges & RecordChanges = {}): Promise<RunId> {
+    const { facts: about } = await this.submit(n, { ...changes, stage: { environment, ...changes.stage } });
     const run = runId(n);
-    const about: RunFacts = facts({
-      event: 'push',
-      trust: 'branch',
-      branch: 'main',
-      project: app.id,
-      projectName: app.name,
-      commit: commitOf(n),
-      maySeeSecrets: true,
-      ...changes.facts,
-    });
-    await this.world.plans.put({
-      v: 1,
-      run,
-      facts: about,
-      source: { kind: 'git', url: app.url, commit: about.commit },
-      stages: [plannedStage({ environment, ...changes.stage })],
-      pipelineText: '',
-    });
-    await this.world.coordinator.perform(submission(n, [outline(1, { environment })], about));
     await this.tell({
       kind: 'RequestDeployment',
       project: app.id,
@@ -81,11 +68,39 @@ export class DeploymentWorld {
         env: [],
         secrets: [],
         verifies: false,
+        ...changes.record,
       },
       title: about.title,
       by: about.by,
     });
     return run;
+  }
+
+  async submit(n: number, changes: RunChanges): Promise<Plan> {
+    const about = facts({
+      event: 'push',
+      trust: 'branch',
+      branch: 'main',
+      project: app.id,
+      projectName: app.name,
+      commit: commitOf(n),
+      maySeeSecrets: true,
+      ...changes.facts,
+    });
+    const stage = plannedStage(changes.stage);
+    const plan: Plan = {
+      v: 1,
+      run: runId(n),
+      facts: about,
+      source: { kind: 'git', url: app.url, commit: about.commit },
+      stages: [stage],
+      pipelineText: '',
+    };
+    await this.world.plans.put(plan);
+    const { environment } = stage;
+    const outlines = [outline(1, environment === undefined ? {} : { environment })];
+    await this.world.coordinator.perform(submission(n, outlines, about));
+    return plan;
   }
 
   /** The lease's token, once the stage has one. */

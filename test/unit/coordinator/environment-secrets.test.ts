@@ -125,6 +125,46 @@ describe('whoever has no deployment', () => {
   });
 });
 
+describe('the verify of a deployment', () => {
+  /** Run 2 is the n-th verification of deployment 1, which run 1 has just brought to production. */
+  async function verifies(n: number): Promise<{ readonly run: RunId; readonly token: Token }> {
+    const run = await world.deploy(1, 'production', { stage, record: { verifies: true } });
+    await world.begin(run);
+    await world.finish(run);
+    const facts = {
+      event: 'manual',
+      verifies: { environment: 'production', deployment: 1, verification: n },
+    } as const;
+    const { run: verify } = await world.submit(2, { stage, facts });
+    return { run: verify, token: await world.leased(verify) };
+  }
+  beforeEach(async () => {
+    await set('DB_PASSWORD', ofProduction, 'production');
+    await world.world.join(1);
+  });
+
+  it('gets what its deployment did, as long as that waits for it', async () => {
+    const { run, token } = await verifies(1);
+    expect(await valuesOf(run, token)).toEqual({ DB_PASSWORD: ofProduction });
+    await world.tell({
+      kind: 'VerifyAnswered',
+      project: app.id,
+      environment: 'production',
+      deployment: 1,
+      verification: 1,
+      answer: { kind: 'good' },
+    });
+    const after = await ask(run, token);
+    expect(after.values.size).toBe(0);
+    expect(after.refused?.why).toMatch(/no deployment waits for this verify/);
+  });
+
+  it('gets nothing when it is another verification', async () => {
+    const { run, token } = await verifies(2);
+    expect((await ask(run, token)).values.size).toBe(0);
+  });
+});
+
 describe('people', () => {
   it('set them for an environment that there is', async () => {
     await expect(set('KEY', 'long enough', 'nowhere')).rejects.toThrow(

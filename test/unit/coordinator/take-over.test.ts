@@ -43,6 +43,9 @@ function gateRun(fails: readonly string[] = []) {
       open = true;
       const attempt = stage.attempts.at(-1)!;
       core.start(attempt);
+      core.report(attempt, { kind: 'ImageResolved', image: 'base', digest: 'sha256:base' });
+      if (stage.outline.name === 'test')
+        core.report(attempt, { kind: 'ImageResolved', image: 'app', digest: 'app@sha256:1', built: true });
       core.report(attempt, { kind: 'StepStarted', step: 1, shell: 'sh' });
       core.report(attempt, { kind: 'StepFinished', step: 1, exitCode: 0, durationMs: 5 });
       core.finish(attempt, {
@@ -117,7 +120,7 @@ describe('a run with taken stages', () => {
     expect(core.view(runId(2)).status).toBe('succeeded');
   });
 
-  it('gives their artifacts to the stages behind them', () => {
+  it('gives their artifacts, and the images that they built, to the stages behind them', () => {
     const core = new Core();
     core.join(1, { slots: 5, labels: ['images', 'os=linux'] });
     const [, test] = planned('push');
@@ -136,6 +139,7 @@ describe('a run with taken stages', () => {
     expect(assignment?.needs).toEqual([
       { stage: 2, attempt: 1, title: 'test', manifest: { sha256: sha(9), bytes: 9 } },
     ]);
+    expect(assignment?.images).toEqual({ app: 'app@sha256:1' });
     expect(core.stage(runId(2), 2).attempts[0]?.from).toEqual({ run: runId(1), stage: 2, attempt: 1 });
   });
 });

@@ -305,6 +305,10 @@ describe('a deployment with a verify', () => {
       status,
       ...(status === 'failed' ? { failure: { kind: 'exit-code', step: 1, exitCode: 1 } } : {}),
     });
+    // Who is told is the environment's to say.
+    expect(core.events.find((event) => event.kind === 'RunEnded' && event.run === test)).not.toHaveProperty(
+      'news',
+    );
     expect(core.view(run).status).toBe(expected);
     if (reason !== undefined) {
       const { failure } = core.view(run).stages[0]!;

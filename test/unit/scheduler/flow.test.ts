@@ -98,6 +98,18 @@ test('The first digest of an image pins it for the run', () => {
   expect([...core.state.runs.get(run)!.images]).toEqual([['python:3', 'sha256:a']]);
 });
 
+test('What an attempt built is what its name means from then on', () => {
+  const core = new Core();
+  core.join(1);
+  const run = core.submit(1, [outline(1)]);
+  const resolved = { kind: 'ImageResolved', image: 'team/app:1' } as const;
+  core.report(core.attempt(run, 1), { ...resolved, digest: 'sha256:before' });
+  core.report(core.attempt(run, 1), { ...resolved, digest: 'sha256:first-try', built: true });
+  core.report(core.attempt(run, 1), { ...resolved, digest: 'sha256:built', built: true });
+  core.report(core.attempt(run, 1), { ...resolved, digest: 'sha256:looked-up' });
+  expect([...core.state.runs.get(run)!.images]).toEqual([['team/app:1', 'sha256:built']]);
+});
+
 test('A newer registration owns the id: what older processes say is refused', () => {
   const core = new Core();
   const agent = core.join(1);
