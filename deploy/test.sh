@@ -2,8 +2,8 @@
 # All tests, on any machine: installs what they need, starts it, runs everything, stops what it started.
 #
 #   deploy/test.sh                 everything, quick parts first
-#   deploy/test.sh --only NAME     one part: static unit contract integration e2e quickstart, or the start of a test
-#                                  file's name (--only gate runs every test/**/gate*.test.ts)
+#   deploy/test.sh --only NAME     one part: static unit contract integration e2e quickstart story, or the start of
+#                                  a test file's name (--only gate runs every test/**/gate*.test.ts)
 #
 # Last line: `N passed, N failed`. A missing service is a failure, never a skip.
 set -euo pipefail
@@ -97,9 +97,9 @@ leftovers() {
 }
 
 wants() { [ -z "$only" ] || [ "$only" = "$1" ]; }
-is_part() { case "$1" in static|unit|contract|integration|e2e|quickstart) return 0 ;; *) return 1 ;; esac; }
+is_part() { case "$1" in static|unit|contract|integration|e2e|quickstart|story) return 0 ;; *) return 1 ;; esac; }
 
-apt_install nats-server docker.io iptables git busybox-static iproute2 openssh-client openssh-server procps python3 systemd
+apt_install nats-server docker.io iptables git busybox-static iproute2 openssh-client openssh-server procps python3 systemd docker-registry apache2-utils
 build_gantry
 # Tests start their own `up`: nothing of a user's installation may be seen or changed.
 export GANTRY_CONFIG=$work/contexts.json
@@ -122,7 +122,7 @@ if [ -z "$only" ] || [ "$only" != static ] && [ "$only" != unit ]; then
     docker_answers || die "no Docker daemon answers and none could be started"
   fi
   of_agents >"$work/before"
-  if [ "$only" != quickstart ]; then
+  if [ "$only" != quickstart ] && [ "$only" != story ]; then
     started_rgw=1
     rgw=$(test/support/ceph-rgw.sh up "$work/rgw")
     set -a; eval "$rgw"; set +a
@@ -142,6 +142,10 @@ if [ -z "$only" ] || [ "$only" != static ] && [ "$only" != unit ]; then
   if wants quickstart; then
     say "quickstart"
     check 'quickstart on this machine' test/support/quickstart.sh "$work"
+  fi
+  if wants story; then
+    say "story"
+    check 'the whole story on this machine' test/support/story.sh "$work"
   fi
   check 'nothing left behind' leftovers
 fi

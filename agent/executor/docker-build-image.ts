@@ -15,6 +15,7 @@ import { PullTally } from './pull-progress.js';
 export interface ImageToBuild {
   readonly house: BoxHouse;
   readonly owned: Owned;
+  readonly box: Docker.Container;
   readonly command: BuildCommand;
   readonly context: AsyncIterable<Uint8Array>;
   readonly say: (text: string) => Promise<void>;
@@ -57,7 +58,13 @@ class Context {
   }
 }
 
-async function optionsOf({ house, owned, command, signal }: ImageToBuild): Promise<Docker.ImageBuildOptions> {
+async function optionsOf({
+  house,
+  owned,
+  box,
+  command,
+  signal,
+}: ImageToBuild): Promise<Docker.ImageBuildOptions> {
   const { build } = command;
   const { memoryBytes, cpus } = house.limits;
   return {
@@ -68,8 +75,8 @@ async function optionsOf({ house, owned, command, signal }: ImageToBuild): Promi
     // A failed or ended build would leave its containers otherwise.
     rm: true,
     forcerm: true,
-    // As the box: on the bridge on which containers cannot reach each other.
-    networkmode: await house.network.id(),
+    // What the box can reach, and no more: its services, and not the metadata address.
+    networkmode: `container:${box.id}`,
     ...(memoryBytes === undefined ? {} : { memory: memoryBytes, memswap: memoryBytes }),
     ...(cpus === undefined ? {} : { cpuperiod: cpuPeriodUs, cpuquota: Math.round(cpus * cpuPeriodUs) }),
     registryconfig: registryConfig(await command.registries()),

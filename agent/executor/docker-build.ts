@@ -143,7 +143,7 @@ class DockerBuild implements RunningStep {
   }
 
   async #build(): Promise<BuiltImage> {
-    const { house, owned } = this.#options;
+    const { house, owned, container: box } = this.#options;
     const { build, registries, onProgress } = this.#command;
     const { signal } = this.#end;
     const say = (text: string): Promise<void> => this.#say(text);
@@ -151,6 +151,7 @@ class DockerBuild implements RunningStep {
     const id = await buildImage({
       house,
       owned,
+      box,
       command: this.#command,
       context: this.#stillContext(),
       say,

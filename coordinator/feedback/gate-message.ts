@@ -1,52 +1,29 @@
 /** The story of a gate as mail and JSON: pure. */
-import { createHash } from 'node:crypto';
 import { describeEjection } from '../../shared/model/ejection.js';
 import { describePause, sourceName } from '../../shared/model/gate.js';
+import { columns, framedTellable } from './framed-message.js';
 import type { GateStory } from './gate-story.js';
-import { escapeHtml } from './message-html.js';
 import type { FailedStage } from './story.js';
-import { targetKey } from './target.js';
 import type { Tellable } from './tellable.js';
 
 /** `identity` names the news for good. */
-export function gateTellable(story: GateStory, identity: string): Tellable {
-  const deliveryTo = (target: string): string =>
-    createHash('sha256')
-      .update(JSON.stringify(['gate', identity, target]))
-      .digest('hex')
-      .slice(0, 32);
-  return {
-    deliveryTo,
-    mailFor: (target) => {
-      const id = deliveryTo(targetKey(target));
-      const text = textOf(story, target.because);
-      return {
-        to: target.address,
-        subject: story.subject,
-        text,
-        html: htmlOf(story, text),
-        id,
-        headers: { 'X-Gantry-News': story.news, 'X-Gantry-Delivery': id },
-      };
-    },
-    webhookBody: (delivery) => JSON.stringify(bodyOf(story, delivery)),
-  };
-}
-
-function textOf(story: GateStory, because: string): string {
-  const blocks = [
-    [story.headline.toUpperCase(), story.sentence],
-    columns(story.facts.map(({ name, value }) => [name, value])),
-    story.lines.map((line) => `  ${line}`),
-    ...story.failed.map(stageLines),
-    columns(story.commands.map(({ command, says }) => [command, `# ${says}`])),
-    ['-- ', `You are told because ${because}.`],
-  ];
-  return `${blocks
-    .filter((block) => block.length > 0)
-    .map((block) => block.join('\n'))
-    .join('\n\n')}\n`;
-}
+export const gateTellable = (story: GateStory, identity: string): Tellable =>
+  framedTellable({
+    about: 'gate',
+    identity,
+    news: story.news,
+    subject: story.subject,
+    headline: story.headline,
+    color: '#b42318',
+    sentence: story.sentence,
+    blocks: [
+      columns(story.facts.map(({ name, value }) => [name, value])),
+      story.lines.map((line) => `  ${line}`),
+      ...story.failed.map(stageLines),
+      columns(story.commands.map(({ command, says }) => [command, `# ${says}`])),
+    ],
+    body: (delivery) => bodyOf(story, delivery),
+  });
 
 function stageLines({ title, reason, step, log }: FailedStage): readonly string[] {
   const lines = [`${title}: ${reason}`];
@@ -55,24 +32,6 @@ function stageLines({ title, reason, step, log }: FailedStage): readonly string[
   if (log.missing !== null) lines.push(`  log: ${log.missing}`);
   return [...lines, ...(log.isCut ? ['  | …'] : []), ...log.lines.map((line) => `  | ${line}`)];
 }
-
-function columns(rows: readonly (readonly [string, string])[]): readonly string[] {
-  const width = Math.max(0, ...rows.map(([first]) => first.length));
-  return rows.map(([first, second]) => `  ${first.padEnd(width)}  ${second}`);
-}
-
-/** No image, link, script or style sheet: the text as it is, in a frame. */
-const htmlOf = ({ headline, sentence }: GateStory, text: string): string => {
-  const rest = text.split('\n\n').slice(1).join('\n\n');
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"></head>
-<body style="margin:0;padding:24px 12px;font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif;font-size:14px">
-<div style="font-size:20px;font-weight:600;color:#b42318;overflow-wrap:anywhere">${escapeHtml(headline)}</div>
-<p style="overflow-wrap:anywhere">${escapeHtml(sentence)}</p>
-<pre style="font-size:12px;white-space:pre-wrap;overflow-wrap:anywhere">${escapeHtml(rest)}</pre>
-</body></html>
-`;
-};
 
 function bodyOf(story: GateStory, delivery: string) {
   const { notice, project } = story;

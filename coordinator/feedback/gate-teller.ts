@@ -2,29 +2,19 @@
  * Tells people what a gate did. The gate keeps the news in the journal until `tell` resolves, and asks again after a crash:
  * then those who had heard hear it once more, under the same id.
  */
-import { backoffMs } from '../../shared/async/backoff.js';
-import { sleep } from '../../shared/async/sleep.js';
 import type { Project } from '../../shared/model/project.js';
-import type { Logger } from '../../shared/log.js';
 import type { GateNotice } from '../gate/state.js';
 import type { EndedRuns } from './ended-runs.js';
 import { gateTellable } from './gate-message.js';
 import { gateRecipients, type GatePeople } from './gate-recipients.js';
 import { gateStory } from './gate-story.js';
 import { gatherStory } from './gather-story.js';
-import type { NotifierPolicy } from './notifier.js';
-import type { Sender } from './sender.js';
+import { sendToAll, type SendToAllOptions } from './send-to-all.js';
 import type { FailedStage } from './story.js';
-import { targetKey, type Target } from './target.js';
-import type { Tellable } from './tellable.js';
 
-export interface GateTellerOptions {
+export interface GateTellerOptions extends SendToAllOptions {
   readonly runs: EndedRuns;
   readonly people: (project: Project) => GatePeople;
-  readonly sender: Sender;
-  readonly policy: Pick<NotifierPolicy, 'backoff' | 'giveUpAfterMs'>;
-  readonly log: Logger;
-  readonly wallMs: () => number;
 }
 
 export interface GateNews {
@@ -55,24 +45,7 @@ export class GateTeller {
     if (targets.length === 0) return;
     const story = gateStory({ project, target, notice, failed: await this.#failedIn(notice, signal) });
     const tellable = gateTellable(story, `${project.id}/${target}/${chore}`);
-    const sent = await Promise.allSettled(targets.map((one) => this.#send(tellable, one, project, signal)));
-    for (const outcome of sent) if (outcome.status === 'rejected') throw outcome.reason;
-  }
-
-  async #send(story: Tellable, target: Target, project: Project, signal: AbortSignal): Promise<void> {
-    const { sender, policy, log, wallMs } = this.#options;
-    const began = wallMs();
-    for (let failures = 0; ; failures += 1) {
-      const { kind, message } = await sender.send({ story, target, project }, signal);
-      const isOver = wallMs() - began >= policy.giveUpAfterMs;
-      const key = targetKey(target);
-      log[kind === 'delivered' ? 'info' : 'warn'](
-        { target: key, outcome: kind, message },
-        'told of the gate',
-      );
-      if (kind !== 'failed' || isOver) return;
-      await sleep(backoffMs(policy.backoff, failures, Math.random()), signal);
-    }
+    await sendToAll(this.#options, { story: tellable, targets, project }, signal);
   }
 
   /** Empty where the run cannot be read: news that waits is no news. */

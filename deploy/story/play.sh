@@ -102,7 +102,7 @@ first=$(git rev-parse HEAD)
 # What happens meanwhile is asked for, once or twice a second, and never for longer than two minutes.
 await() { # await WHAT COMMAND...
   local what=$1 tries; shift
-  for tries in $(seq ${GANTRY_STORY_TRIES:-240}); do
+  for tries in $(seq 240); do
     "$@" && return 0
     [ $? -ne 3 ] || fail "$what did not come: see above"
     sleep 0.5
@@ -160,13 +160,13 @@ show gantry runs --limit 4
 show curl -sS "http://127.0.0.1:$staging_port/version"
 
 chapter "4. Production waits for a person"
-show_mail bob@example.org 'approv'
+show_mail bob@example.org 'approval wanted – "Merge shorter-codes'
 if as ada gantry approve production; then fail "an author has approved"; fi
 as bob gantry approve production
 until_deployed production "$second" verified
 show gantry environments ls
 tell "The very same image runs in both, by digest:"
-show docker ps --filter label=gantry-demo=shortener --format '{{.Names}}: {{.Image}}'
+show docker inspect --format '{{.Name}} runs {{.Config.Image}}' shortener-staging shortener-production
 good=$(image_in production)
 [ "$good" = "$(image_in staging)" ] || fail "staging runs another image than production"
 
@@ -204,6 +204,7 @@ show gantry audit --project shortener --limit 12
 
 chapter "The end, after $(($(date +%s) - began)) s"
 if [ -n "$keep" ]; then
+  trap - EXIT
   cat >&2 <<TEXT
    It all still runs. Look around with
        export GANTRY_CONFIG=$GANTRY_CONFIG

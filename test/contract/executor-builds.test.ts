@@ -7,6 +7,7 @@ import type { Box, BoxSpec, BuildCommand } from '../../agent/executor/executor.j
 import { packContext, sentDockerfile } from '../../agent/workspace/build-context.js';
 import type { PlannedBuild } from '../../shared/model/pipeline.js';
 import { noRegistryAccess, type RegistryAccess } from '../../shared/model/registry.js';
+import { removeUntagged } from '../support/images.js';
 import { startRegistry, type RegistryServer } from '../support/registry.js';
 import {
   command,
@@ -26,6 +27,8 @@ const base = 'FROM gantry-test/busybox\n';
 const prefix = `gantry-built-${randomBytes(4).toString('hex')}`;
 
 let bench: Workbench;
+/** Images that builds have told of, also those that came to nothing. */
+const layers = new Set<string>();
 beforeAll(async () => {
   bench = await Workbench.open(kinds[0]!, { limits: { pids: 200, memoryBytes: 512 * 1024 * 1024 } });
 });
@@ -37,11 +40,9 @@ afterAll(async () => {
   const filters = { label: [`gantry.built.agent=${bench.agent}`] };
   for (const { Id, RepoTags } of await docker.listImages({ filters })) {
     for (const tag of RepoTags ?? []) if (!tag.includes('<none>')) await docker.getImage(tag).remove();
-    await docker
-      .getImage(Id)
-      .remove({ force: true })
-      .catch(() => undefined); // It went with its last tag.
+    layers.add(Id);
   }
+  await removeUntagged(layers);
   await bench.close();
 });
 
@@ -93,7 +94,19 @@ const commandOf = (
 async function begin(box: Box, build: BuildCommand) {
   const { builder } = box;
   if (builder === undefined) throw new Error('no builder');
-  return builder.startBuild(build, await box.prepareStep(build));
+  const running = await builder.startBuild(build, await box.prepareStep(build));
+  const remember = async (): Promise<void> => {
+    const { logBytes } = await running.finished;
+    const text = Buffer.alloc(Math.min(logBytes, 1024 * 1024));
+    await running.log.read(0, text);
+    for (const [, id = ''] of text.toString().matchAll(/^ ---> ([0-9a-f]{12})$/gm)) layers.add(id);
+  };
+  return {
+    ...running,
+    log: running.log,
+    finished: remember().then(() => running.finished),
+    terminate: (ms: number) => running.terminate(ms),
+  };
 }
 
 /** Builds what the files say. */
@@ -251,6 +264,21 @@ describe('an image of the workspace', () => {
     expect(await inImage(result.built!.reference, 'cat /count')).toBe(seen[0]);
     await until(async () => (await readFile(file, 'utf8')) !== seen[0], 'the box goes on');
   });
+});
+
+test('a build reaches what its box does: services by their names', async () => {
+  const image = await bench.image('busybox');
+  const command = ['sh', '-c', 'echo served | nc -l -p 7000; sleep 1000'];
+  const { box, spec } = await bench.box({
+    image: 'busybox',
+    services: [{ name: 'db', image, env: {}, command }],
+  });
+  await fill(spec, {
+    Dockerfile: `${base}RUN for i in $(seq 50); do nc -w 2 db 7000 </dev/null && exit; sleep 0.1; done; exit 3\n`,
+  });
+  const { result, text } = await ended(await begin(box, commandOf(spec, planned())));
+  expect(result.exit).toEqual(success);
+  expect(text).toContain('served\n');
 });
 
 describe('a build that fails', () => {

@@ -50,6 +50,8 @@ stages:
     steps:
       - build: { context: failing }
       - echo never
+  late:
+    steps: [{ build: { context: slow }, timeout: 1s }]
   slow:
     steps:
       - build: { context: slow, tags: ${local}/slow }
@@ -77,7 +79,10 @@ afterAll(async () => {
   await up.stop();
   await registry.stop();
   const images = await docker.listImages();
-  for (const tag of images.flatMap(({ RepoTags }) => RepoTags ?? [])) {
+  for (const tag of images.flatMap(({ RepoTags, RepoDigests }) => [
+    ...(RepoTags ?? []),
+    ...(RepoDigests ?? []),
+  ])) {
     if (!tag.startsWith(`${local}/`) && !tag.startsWith(`${registry.address}/`)) continue;
     await docker
       .getImage(tag)
@@ -182,6 +187,12 @@ describe('a built image', () => {
     expect(stages[0]?.steps).toMatchObject([{ exitCode: 9, status: 'failed' }, {}]);
     expect(await logOf(run, 'fails', 1)).toMatch(/tried\n/);
     expect(await logOf(run, 'fails', 2)).toBe('');
+  });
+
+  it('that takes longer than its step may is given up', async () => {
+    const run = await submit('late');
+    expect(await ended(run)).toBe(1);
+    expect(await show(run)).toContain('step 1 ran longer than 1 s');
   });
 
   it('is built although its agent is killed meanwhile, in one attempt', async () => {

@@ -93,6 +93,22 @@ export async function ensureTestImage(name: TestImage, docker = new Docker()): P
   return reference;
 }
 
+/** Removes images that have no tag (any more), as far as nothing is made of them. */
+export async function removeUntagged(ids: Iterable<string>, docker = new Docker()): Promise<void> {
+  // The youngest first: what it was made of is in use until then.
+  for (const id of [...ids].reverse()) {
+    const found = await docker
+      .getImage(id)
+      .inspect()
+      .catch(() => undefined); // Gone with another one.
+    if (found === undefined || found.RepoTags.length > 0) continue;
+    await docker
+      .getImage(id)
+      .remove()
+      .catch(() => undefined); // In use by another one.
+  }
+}
+
 async function finish(docker: Docker, stream: NodeJS.ReadableStream): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     docker.modem.followProgress(stream, (error: Error | null, events: { readonly error?: string }[]) => {
