@@ -70,6 +70,7 @@ function lineOf({ name, stages, needs, condition }: Group, width: number): strin
     ...(needs.length === 0 ? [] : [`after ${needs.join(', ')}`]),
     ...(Object.keys(stages[0]?.cell ?? {}).length === 0 ? [] : [`× ${stages.length}  ${axesOf(stages)}`]),
     ...(stages[0]?.allowFailure === true ? ['(may fail)'] : []),
+    ...(stages[0]?.environment === undefined ? [] : [`deploys to ${stages[0].environment}`]),
     ...(condition === undefined ? [] : [`if ${shortened(condition)}`]),
   ];
   return `  ${name.padEnd(width)}   ${notes.join('   ')}`.trimEnd();

@@ -58,7 +58,7 @@ describe('the drawing of stages', () => {
     const drawing = renderGraph(
       compiled(`
 stages:
-  deploy: { needs: [package, lint], steps: [x] }
+  deploy: { needs: [package, lint], environment: staging, steps: [x] }
   lint: { steps: [x], allow-failure: true }
   test: { matrix: { python: ["3.11", "3.12"], os: [linux] }, steps: [x] }
   package: { needs: [lint, test], steps: [x] }
@@ -73,7 +73,7 @@ stages:
   package   after lint, test
     │
     ▼
-  deploy    after lint, package`.slice(1),
+  deploy    after lint, package   deploys to staging`.slice(1),
     );
   });
 
