@@ -11,7 +11,7 @@ import type Docker from 'dockerode';
 import { BuildCommandFailed } from './docker-build-error.js';
 import { buildImage } from './docker-build-image.js';
 import type { BoxHouse } from './docker-box.js';
-import { daemonError, ignoreStatus, statusOf } from './docker-daemon.js';
+import { daemonError, statusOf } from './docker-daemon.js';
 import type { Owned } from './docker-options.js';
 import { publish } from './docker-push.js';
 import { diskError } from './disk-error.js';
@@ -186,12 +186,24 @@ class DockerBuild implements RunningStep {
       lines.push(written);
     };
     await writeFile(stillFile(slot), '', { mode: 0o600 });
-    await container.pause().catch(ignoreStatus(409));
+    await this.#hold(container);
     try {
       yield* this.#command.context(say, signal);
       await Promise.all(lines);
     } finally {
       await goOn(container, slot);
+    }
+  }
+
+  async #hold(container: Docker.Container): Promise<void> {
+    try {
+      await container.pause();
+    } catch (error) {
+      // Held by a former process, or ended.
+      if (statusOf(error) !== 409) throw error;
+      if ((await container.inspect()).State.Running) return;
+      const message = `the box had ended when step ${this.#command.number} was to build an image`;
+      throw new ExecutorError({ kind: 'box-broken', message }, { cause: error });
     }
   }
 

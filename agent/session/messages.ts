@@ -33,7 +33,11 @@ const ref = { run: runId, stage: number, attempt: number };
 
 const secrets = z.array(z.object({ variable: z.string(), secret: z.string() })).exactOptional();
 
-const build = z.object({
+/*
+ * Of what is to be done nothing may be left out: a newer coordinator's key that this agent does not know is an error. What is
+ * only told (facts) may be more than this agent knows.
+ */
+const build = z.strictObject({
   context: z.string().exactOptional(),
   file: z.string(),
   target: z.string().exactOptional(),
@@ -41,7 +45,7 @@ const build = z.object({
   tags: z.array(z.string()),
   push: z.boolean(),
 });
-const step = z.object({
+const step = z.strictObject({
   number,
   name: z.string(),
   run: z.string(),
@@ -52,21 +56,21 @@ const step = z.object({
   secrets,
   skipped: z.literal(true).exactOptional(),
 });
-const service = z.object({
+const service = z.strictObject({
   name: z.string(),
   image: z.string(),
   env: texts,
   ready: z.string().exactOptional(),
   command: z.array(z.string()).exactOptional(),
 });
-const artifact = z.object({
+const artifact = z.strictObject({
   number,
   name: z.string(),
   paths: z.array(z.string()),
   when: z.enum(['success', 'failure', 'always']),
   optional: z.boolean(),
 });
-const plan = z.object({
+const plan = z.strictObject({
   number,
   name: z.string(),
   cell: texts,
@@ -82,6 +86,7 @@ const plan = z.object({
   steps: z.array(step),
   artifacts: z.array(artifact),
   secrets,
+  environment: z.string().exactOptional(),
 });
 const facts = z.object({
   event: z.enum(['push', 'change', 'gate', 'tag', 'schedule', 'manual', 'submit']),

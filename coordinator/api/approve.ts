@@ -26,7 +26,7 @@ export async function approve(services: Services, order: ApproveOrder, signal: A
   const { at, deployment, binding, by } = order;
   const id = { project: at.project.id, environment: at.environment, deployment };
   for (let isLast = false; ; isLast = true) {
-    const { settings, there, view, isOpen } = await deploymentAt(services, at, deployment);
+    const { settings, there, since, view, isOpen } = await deploymentAt(services, at, deployment);
     const name = `deployment ${deployment} of ${at.environment}`;
     if (!isOpen) throw new ApiError('refused', `${name} has ended: ${view.reason ?? view.status}`);
     demandMayApprove(settings, by, at.environment);
@@ -40,7 +40,7 @@ export async function approve(services: Services, order: ApproveOrder, signal: A
     if (!isSameBinding(view.binding, binding)) throw stale(name, at.environment);
     const users =
       settings.approval?.notAuthor === true
-        ? await authorsOf(services, { project: at.project, view, since: there }, signal)
+        ? await authorsOf(services, { project: at.project, view, since }, signal)
         : [];
     const answer = await ask(services, {
       kind: 'Approve',

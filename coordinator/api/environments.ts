@@ -1,4 +1,5 @@
 /** What people do with environments: adding them, looking, holding, settling, rolling back, comparing. */
+import { isUntouched } from '../../shared/model/deployment.js';
 import type { Binding, EnvironmentSettings } from '../../shared/model/environment.js';
 import type { DeploymentView, EnvironmentView, RecordDiff } from '../../shared/model/environment-view.js';
 import type { CommitId, ProjectId, RunId } from '../../shared/model/ids.js';
@@ -90,8 +91,9 @@ export async function notFound(
 /** One of its deployments as whoever decides over it needs it. */
 export interface SeenDeployment {
   readonly settings: EnvironmentSettings;
-  /** What is new is newer than this. */
   readonly there: CommitId | null;
+  /** What is new is newer than this: where the very commit is there already, what was there before it. */
+  readonly since: CommitId | null;
   readonly isOpen: boolean;
   readonly view: DeploymentView;
 }
@@ -119,8 +121,19 @@ export async function deploymentAt(
 const seenOf = (environment: Environment, deployment: number): Omit<SeenDeployment, 'view'> => ({
   settings: environment.settings,
   there: environment.there?.commit ?? null,
+  since: sinceOf(environment, deployment),
   isOpen: findOpen(environment, deployment) !== undefined,
 });
+
+/** Else authors could approve what they wrote once another stage, or an earlier run, of it has gone there. */
+function sinceOf({ there, open, ended }: Environment, deployment: number): CommitId | null {
+  const commit = open.find((other) => other.deployment === deployment)?.record.commit;
+  if (there === undefined || there.commit !== commit) return there?.commit ?? null;
+  const before = ended.findLast(
+    ({ begun, end, record }) => begun !== undefined && !isUntouched(end) && record.commit !== commit,
+  );
+  return before?.record.commit ?? null;
+}
 
 export const isSameBinding = (one: Binding, other: Binding): boolean =>
   one.record === other.record && one.settings === other.settings;

@@ -25,6 +25,8 @@ export async function checkLease(
     const stage = findStage(state, ref.run, ref.stage);
     if (attempt === undefined || stage === undefined) return undefined;
     if (attempt.agent !== agent || attempt.token !== token) return undefined;
+    // Taken over: it was leased in another run, and this one may be given what that was not.
+    if (attempt.from !== undefined) return undefined;
     if (stage.attempts.at(-1) !== attempt || attempt.phase.kind === 'lost') return undefined;
     const needs = new Map<number, AttemptRef>();
     for (const need of stage.needs) {

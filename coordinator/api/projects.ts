@@ -117,7 +117,9 @@ export async function changeProject(
 
 export async function removeProject(services: Services, project: ProjectId, by: string): Promise<void> {
   const answer = await services.coordinator.perform({ kind: 'RemoveProject', project, by });
-  if (answer.kind === 'not-found') throw new ApiError('not-found', answer.message);
+  if (answer.kind === 'not-found' || answer.kind === 'refused') {
+    throw new ApiError(answer.kind, answer.message);
+  }
   await services.vault.removeProject(project);
   services.repositories.forget(project);
 }

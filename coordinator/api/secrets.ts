@@ -116,7 +116,11 @@ function isVerifyAwaited(deliveries: Deliveries, { project, verifies }: RunFacts
   const found = findEnvironment(deliveries, { project, environment: verifies.environment });
   const deployment = found === undefined ? undefined : findOpen(found, verifies.deployment);
   const kind = deployment?.phase.kind;
-  return (kind === 'verifying' || kind === 'unknown') && deployment?.verification === verifies.verification;
+  return (
+    deployment?.run === verifies.run &&
+    (kind === 'verifying' || kind === 'unknown') &&
+    deployment.verification === verifies.verification
+  );
 }
 
 function noSuch(name: string, project: string, environment: string | undefined): string {

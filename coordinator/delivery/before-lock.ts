@@ -70,12 +70,23 @@ export function whyGone(stage: StageSight | undefined): DeploymentEnd | undefine
 /** A change, a tree sent by hand, and a merge that is being tested never deploy, whatever their pipeline says. */
 const deploying: ReadonlySet<string> = new Set(['push', 'tag', 'schedule', 'manual']);
 
+/** The one pattern that says nothing of a branch, so that a tag's run, which is of none, is taken too. */
+const anyBranch = '**';
+
 function whyRefused({ environment, context }: Sight, { source }: Deployment): DeploymentEnd | undefined {
   const { event, trust, branch } = source;
   if (!deploying.has(event) || trust !== 'branch') return { kind: 'not-landed', event };
+  const of = branch === undefined ? {} : { branch };
   const { branches } = environment.settings;
-  if (branches.length === 0 || (branch !== undefined && context.matches(branches, branch))) return undefined;
-  return { kind: 'branch-refused', ...(branch === undefined ? {} : { branch }) };
+  if (branches.length === 0) {
+    // Whoever may push any branch would else deploy without anybody's look at it.
+    const only = context.defaultBranch(environment.project);
+    return branch !== undefined && branch === only
+      ? undefined
+      : { kind: 'branch-refused', ...of, only: only ?? '' };
+  }
+  const isTaken = branches.includes(anyBranch) || (branch !== undefined && context.matches(branches, branch));
+  return isTaken ? undefined : { kind: 'branch-refused', ...of };
 }
 
 const pairToThere = ({ there }: Environment, { record }: Deployment): Pair => ({

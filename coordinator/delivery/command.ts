@@ -180,6 +180,8 @@ export interface DeliveryContext {
   readonly stage: (at: StageRef) => StageSight | undefined;
   /** Whether patterns as in `on.branches` name the branch. */
   readonly matches: (patterns: readonly string[], branch: string) => boolean;
+  /** Undefined: nobody has seen which it is. */
+  readonly defaultBranch: (project: ProjectId) => string | undefined;
   /** A run id that follows from the state's seed and this text, so that a replay comes to the same. */
   readonly freshRun: (text: string) => RunId;
   readonly hasProject: (project: ProjectId) => boolean;

@@ -17,7 +17,7 @@ const partsOf = (record: DeploymentRecord): Readonly<Record<Exclude<What, 'commi
   secret: record.secrets.map(({ name, hash }) => ({ name, digest: hash })),
 });
 
-/** `differs`: names that one of the two environments declares. A commit cannot be declared. */
+/** `differs`: names that one of the two environments declares; of a step's variable `NAME` or `<step>.NAME`. A commit cannot be declared. */
 export function diffRecords(
   left: DeploymentRecord,
   right: DeploymentRecord,
@@ -32,10 +32,13 @@ export function diffRecords(
     all.push(...differencesOf(what, one[what], other[what]));
   }
   const isDeclared = ({ what, name }: RecordDifference): boolean =>
-    what !== 'commit' && differs.includes(name);
+    what !== 'commit' && (differs.includes(name) || (what === 'env' && differs.includes(variableOf(name))));
   const differences = all.filter((difference) => !isDeclared(difference));
   return { isIdentical: differences.length === 0, differences, declared: all.filter(isDeclared) };
 }
+
+/** Of `<step>.<variable>`, or of the stage's own: names of variables have no dot. */
+const variableOf = (name: string): string => name.slice(name.lastIndexOf('.') + 1);
 
 /** The n-th of a name is compared with the n-th of the name: two steps may be called the same. Order counts for steps only. */
 function differencesOf(

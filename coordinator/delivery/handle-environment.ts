@@ -61,8 +61,9 @@ export function remove({ deliveries }: World, command: Of<'RemoveEnvironment'>):
   const environment = findEnvironment(deliveries, command);
   if (environment === undefined) return noEnvironment(command);
   if (environment.open.length > 0) {
+    const many = environment.open.length;
     return refuse(
-      `${environment.environment} has ${environment.open.length} deployments that are not over: cancel, reject or settle them first`,
+      `${environment.environment} has ${many === 1 ? 'a deployment that is' : `${many} deployments that are`} not over: cancel, reject or settle ${many === 1 ? 'it' : 'them'} first`,
     );
   }
   const behind = inProject(deliveries, environment).find(

@@ -1,5 +1,5 @@
 /** Asking for a deployment, and for going back. */
-import { mostRecordItems, type DeploymentRecord } from '../../shared/model/deployment.js';
+import { mostRecordCharacters, mostRecordItems, type DeploymentRecord } from '../../shared/model/deployment.js';
 import type { DeliveryCommand, DeliveryHandled } from './command.js';
 import { keyOf } from './keys.js';
 import { presenceOf, rest } from './presence.js';
@@ -50,6 +50,9 @@ function whyTooMuch({ open, environment }: Environment, record: DeploymentRecord
   const items = artifacts.length + images.length + steps.length + env.length + secrets.length;
   if (items > mostRecordItems) {
     return `the deployment has ${items} artifacts, images, steps, variables and secrets; at most ${mostRecordItems} are recorded`;
+  }
+  if (JSON.stringify(record).length > mostRecordCharacters) {
+    return `the names of the artifacts, images, steps, variables and secrets of the deployment are too long: at most ${mostRecordCharacters} characters are recorded`;
   }
   return open.length >= mostOpen ? `${open.length} deployments to ${environment} wait already` : undefined;
 }

@@ -8,12 +8,12 @@ import { isRollback, type Deployment, type Environment } from './state.js';
 const reach = ({ phase }: Deployment): number =>
   phase.kind === 'approval' ? 1 : phase.kind === 'ready' ? 2 : 0;
 
-/** Those that take its place if they are newer. */
+/** Those that take its place if they are newer. Stages of one run go there one after the other: none of them is. */
 function rivals(environment: Environment, deployment: Deployment): readonly Deployment[] {
   const reached = reach(deployment);
   if (reached === 0 || isRollback(deployment)) return [];
   return environment.open.filter(
-    (other) => other !== deployment && !isRollback(other) && reach(other) >= reached,
+    (other) => other.run !== deployment.run && !isRollback(other) && reach(other) >= reached,
   );
 }
 

@@ -4,6 +4,7 @@ import type { DeliveryEvent } from '../../shared/model/environment.js';
 import type { RunId } from '../../shared/model/ids.js';
 import {
   findEnded,
+  findOpen,
   isRollback,
   refOf,
   type Deliveries,
@@ -20,14 +21,26 @@ export const isGood = ({ end, isDisavowed }: EndedDeployment): boolean =>
 const originOf = ({ of, deployment }: DeploymentFacts): number =>
   of.kind === 'rollback' ? of.of : deployment;
 
+/** The run whose content it is. Several of its stages may have gone there. */
+const originRunOf = ({ of, run }: DeploymentFacts): RunId => (of.kind === 'rollback' ? of.ofRun : run);
+
 /**
- * The last verified deployment. If that is what is there and good, the one before it: who rolls back wants something else.
+ * The last verified deployment of another run than what is there: who rolls back wants something else. What a rollback that came
+ * out badly was to bring may be tried again.
  */
 export function rollbackTarget(environment: Environment): EndedDeployment | undefined {
-  const { there, ended } = environment;
-  const current = there === undefined ? undefined : findEnded(environment, there.deployment);
-  const left = current !== undefined && isGood(current) ? originOf(current) : undefined;
-  return ended.findLast((other) => isGood(other) && originOf(other) !== left);
+  const left = leftRun(environment);
+  return environment.ended.findLast((other) => isGood(other) && originRunOf(other) !== left);
+}
+
+function leftRun(environment: Environment): RunId | undefined {
+  const { there } = environment;
+  if (there === undefined) return undefined;
+  const ended = findEnded(environment, there.deployment);
+  const current = ended ?? findOpen(environment, there.deployment);
+  if (current === undefined) return undefined;
+  const isBadRollback = isRollback(current) && (ended === undefined || !isGood(ended));
+  return isBadRollback ? undefined : originRunOf(current);
 }
 
 export const openRollback = ({ open }: Environment): Deployment | undefined => open.find(isRollback);

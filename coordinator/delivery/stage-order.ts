@@ -90,7 +90,10 @@ export function stagesMovedBy(deliveries: Deliveries, events: readonly DeliveryE
   });
 }
 
-/** Whether an attempt gets the secrets of the stage's environment: only while its deployment has the environment for itself. */
+/**
+ * Whether an attempt gets the secrets of the stage's environment: only while its deployment has the environment for itself. An agent
+ * that restarts asks again, and may have been taken for lost meanwhile: what began has had them, and masks its log with them.
+ */
 export function getsEnvironmentSecrets(
   deliveries: Deliveries,
   at: StageRef & { readonly token: Token },
@@ -100,5 +103,5 @@ export function getsEnvironmentSecrets(
   if (deployment === undefined) return false;
   const { kind } = deployment.phase;
   const begun = begunBy(deployment);
-  return kind === 'locked' || (kind === 'running' && begun?.token === at.token);
+  return kind === 'locked' || ((kind === 'running' || kind === 'unknown') && begun?.token === at.token);
 }

@@ -184,6 +184,16 @@ export const bindingOf = ({ revision }: Environment, { recordRevision }: Deploym
 export const hasVerify = ({ settings }: Environment, { record }: Pick<Deployment, 'record'>): boolean =>
   record.verifies || settings.verify.length > 0;
 
+/** Whether a deployment of the run has an environment for itself, and may be under way. */
+export const isDeploying = ({ runs }: Deliveries, run: RunId): boolean =>
+  runs.get(run)?.some(({ environment, deployment }) => environment.holder === deployment) === true;
+
+/** An environment of the project that a deployment has for itself. */
+export function busyEnvironment({ all }: Deliveries, project: ProjectId): string | undefined {
+  return [...all.values()].find((other) => other.project === project && other.holder !== undefined)
+    ?.environment;
+}
+
 /** Something about a run's stages is new (all of its stages where none is named): its environments are looked at again. */
 export function touchStage(
   deliveries: Deliveries,

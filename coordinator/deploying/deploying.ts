@@ -274,6 +274,8 @@ function verifyWanted(state: State, effect: Verify): { readonly url: string | un
   const deployment = findOpen(environment, effect.deployment);
   const kind = deployment?.phase.kind;
   const isAsked =
-    (kind === 'verifying' || kind === 'unknown') && deployment?.verification === effect.verification;
+    deployment?.run === effect.run &&
+    (kind === 'verifying' || kind === 'unknown') &&
+    deployment.verification === effect.verification;
   return isAsked ? { url: environment.settings.url } : undefined;
 }

@@ -5,5 +5,17 @@ import { createHmac } from 'node:crypto';
 export const recordKey = (secretsKey: Uint8Array): Buffer =>
   createHmac('sha256', secretsKey).update('gantry-deployment-record-1').digest();
 
-export const keyedHash = (key: Uint8Array, value: string): string =>
-  createHmac('sha256', key).update(value).digest('hex');
+export interface Named {
+  readonly what: 'env' | 'secret';
+  readonly name: string;
+  readonly value: string;
+}
+
+/**
+ * Equal only for the same name of the same kind, which is what is ever compared: whoever may choose the variables of a pipeline
+ * could else try out what a secret is.
+ */
+export const keyedHash = (key: Uint8Array, { what, name, value }: Named): string =>
+  createHmac('sha256', key)
+    .update(JSON.stringify([what, name, value]))
+    .digest('hex');

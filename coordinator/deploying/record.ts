@@ -59,16 +59,18 @@ export const valuesOf = ({
   key,
 }: Pick<Described, 'stage' | 'secrets' | 'key'>): Pick<DeploymentRecord, 'env' | 'secrets'> => ({
   env: [
-    ...hashes(key, Object.entries(stage.env)),
+    ...hashes(key, 'env', Object.entries(stage.env)),
     ...stepsOf(stage).flatMap(({ name: step, env }) =>
       hashes(
         key,
+        'env',
         Object.entries(env).map(([name, value]) => [`${step}.${name}`, value]),
       ),
     ),
   ],
   secrets: hashes(
     key,
+    'secret',
     secretNames(stage).flatMap((name) => {
       const value = secrets.get(name);
       return value === undefined ? [] : [[name, value] as const];
@@ -88,8 +90,12 @@ export const secretNames = (stage: PlannedStage): readonly string[] => [
 const stepsOf = ({ steps }: PlannedStage): readonly PlannedStep[] =>
   steps.filter(({ skipped }) => skipped !== true);
 
-const hashes = (key: Uint8Array, values: readonly (readonly [string, string])[]): readonly KeyedHash[] =>
-  values.map(([name, value]) => ({ name, hash: keyedHash(key, value) }));
+const hashes = (
+  key: Uint8Array,
+  what: 'env' | 'secret',
+  values: readonly (readonly [string, string])[],
+): readonly KeyedHash[] =>
+  values.map(([name, value]) => ({ name, hash: keyedHash(key, { what, name, value }) }));
 
 /** Of what it does. Its variables stand beside it, by name, so that one of them may be declared to differ. */
 function textHash(step: PlannedStep): Sha256 {

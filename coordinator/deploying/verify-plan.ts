@@ -11,8 +11,10 @@ import type { KnownRun } from './runs.js';
 export type Verify = Extract<DeliveryEffect, { kind: 'Verify' }>;
 
 /** One try of one verification is one run, however often it is asked for. */
-export function verifyRunId({ project, environment, deployment, verification, failures }: Verify): RunId {
-  const identity = ['verify', project, environment, deployment, verification, failures].join('\0');
+export function verifyRunId(effect: Verify): RunId {
+  const { project, environment, deployment, run: of, stage, verification, failures } = effect;
+  // The numbers alone begin anew when an environment is removed and added again, and its former verifies are on record.
+  const identity = ['verify', project, environment, deployment, of, stage, verification, failures].join('\0');
   const run = parseRunId(base32Of(createHash('sha256').update(identity).digest()));
   if (run === undefined) throw new Error('base32Of made something that is no run id');
   return run;
@@ -43,7 +45,7 @@ export function verifyPlan(
         trust: 'branch',
         commit,
         title: Array.from(title).slice(0, 200).join(''),
-        verifies: { environment, deployment, verification },
+        verifies: { environment, deployment, run, verification },
       },
       source: { ...plan.source, commit },
       stages: [verifyStage(found, { effect, deployed, url })],

@@ -15,13 +15,14 @@ export function assignmentOf(state: State, plan: Plan, ref: AttemptRef): Assignm
   if (attempt === undefined || planned === undefined) return undefined;
   if (attempt.phase.kind !== 'leased' && attempt.phase.kind !== 'running') return undefined;
   const { stage } = attempt;
+  const { condition: _condition, verify: _verify, inputs: _inputs, ...ofAgent } = planned;
   return {
     run: ref.run,
     stage: ref.stage,
     attempt: ref.attempt,
     token: attempt.token,
     stageCount: plan.stages.length,
-    plan: { ...planned, env: { ...planned.env, ...placeOf(state, stage) } },
+    plan: { ...ofAgent, env: { ...planned.env, ...placeOf(state, stage) } },
     facts: plan.facts,
     source: plan.source,
     needs: [...stage.needs.flatMap(neededArtifacts), ...(stage.outline.inputs ?? []).map(inputArtifacts)],

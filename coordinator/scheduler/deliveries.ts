@@ -7,12 +7,13 @@ import { decideDelivery } from '../delivery/decide.js';
 import { handleDelivery } from '../delivery/handle.js';
 import { reasonsOf } from '../delivery/reasons.js';
 import { stageOrder, stagesMovedBy, type StageOrder } from '../delivery/stage-order.js';
-import { findOpen, findPlace } from '../delivery/state.js';
+import { findEnvironment, findOpen, findPlace } from '../delivery/state.js';
 import { verifyAnswerOf } from '../delivery/verify-answer.js';
 import { enoughWork, PatternList, Work } from '../pipeline/patterns.js';
 import type { Command, Handled, Now } from './command.js';
 import { freshRunId } from './fresh-id.js';
 import type { Presence } from './presence.js';
+import { defaultBranchOf } from './project-state.js';
 import { findStage, type AttemptState, type RunState, type StageState, type State } from './state.js';
 import type { Turn } from './turn.js';
 
@@ -21,6 +22,10 @@ export const deliveryContext = (state: State, now: Now): DeliveryContext => ({
   stage: (at) => sightOf(state, at),
   matches,
   freshRun: (text) => freshRunId(`${state.seed}/${text}`),
+  defaultBranch: (project) => {
+    const known = state.projects.get(project);
+    return known === undefined ? undefined : defaultBranchOf(known);
+  },
   hasProject: (project) => state.projects.has(project),
 });
 
@@ -63,6 +68,13 @@ const endOf = (
 
 export const orderFor = (state: State, stage: StageState): StageOrder =>
   stageOrder(state.deliveries, refOf(stage));
+
+/** Since when a stage may start that deploys, wall time; undefined: it may not, or deploys nothing. */
+export function lockedSince(state: State, stage: StageState): number | undefined {
+  const place = stage.outline.environment === undefined ? undefined : findPlace(state.deliveries, refOf(stage));
+  const phase = place === undefined ? undefined : findOpen(place.environment, place.deployment)?.phase;
+  return phase?.kind === 'locked' ? phase.since : undefined;
+}
 
 export const refOf = ({ run, outline }: StageState): StageRef => ({ run: run.run, stage: outline.number });
 
@@ -134,11 +146,14 @@ function verifiesEndedIn(state: State, events: readonly Event[]): readonly RunSt
 function answerVerify({ state, presence, now, events }: Turn, run: RunState): void {
   const { facts, ended, failure, stages } = run;
   if (facts.verifies === undefined || ended === undefined) return;
+  const { run: of, ...verifies } = facts.verifies;
+  const environment = findEnvironment(state.deliveries, { ...verifies, project: facts.project });
+  if (environment === undefined || findOpen(environment, verifies.deployment)?.run !== of) return;
   const failures = stages.flatMap(({ phase }) =>
     phase.kind === 'ended' && phase.failure !== undefined ? [phase.failure] : [],
   );
   const answer = verifyAnswerOf(ended.status, failure === undefined ? failures : [failure, ...failures]);
-  const told = { kind: 'VerifyAnswered', project: facts.project, ...facts.verifies, answer } as const;
+  const told = { kind: 'VerifyAnswered', project: facts.project, ...verifies, answer } as const;
   events.push(...handleDeliveryCommand(state, presence, told, now).events);
 }
 

@@ -1,6 +1,7 @@
 /** Requests about projects: settings, and what was seen of their refs. See `handle.ts`. */
 import type { Event } from '../../shared/model/event.js';
 import type { MoveSource, RecordedMove, ReportedMove } from '../../shared/model/project.js';
+import { busyEnvironment, isDeploying } from '../delivery/state.js';
 import type { Answer, Command, Handled } from './command.js';
 import { branchOf, defaultBranchOf, speaksForBranch, type ProjectState } from './project-state.js';
 import type { RunState, State } from './state.js';
@@ -27,6 +28,12 @@ export function setProject(state: State, command: ProjectCommand<'SetProject'>):
 export function removeProject(state: State, command: ProjectCommand<'RemoveProject'>): Handled {
   if (!state.projects.has(command.project)) {
     return answer({ kind: 'not-found', message: `there is no project ${command.project}` });
+  }
+  // Added anew, its environment would be free for another one.
+  const busy = busyEnvironment(state.deliveries, command.project);
+  if (busy !== undefined) {
+    const message = `a deployment to ${busy} is under way: wait for its end, cancel its run or settle it (\`gantry environments show ${busy}\`)`;
+    return answer({ kind: 'refused', message });
   }
   return { events: [{ kind: 'ProjectRemoved', project: command.project, by: command.by }], answer: done };
 }
@@ -150,6 +157,8 @@ export function superseded(
     .filter(
       (other) => other.facts.branch === facts.branch && other.open > 0 && other.canceledBy === undefined,
     )
+    // Cut off in the middle, it would leave an environment of which nobody knows what is there.
+    .filter((other) => !isDeploying(state.deliveries, other.run))
     .map((other) => ({ kind: 'CancelRequested', run: other.run, by: `a newer push, run ${run}` }));
 }
 

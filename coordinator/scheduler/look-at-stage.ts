@@ -1,6 +1,6 @@
 import { describeFailure } from '../../shared/model/failure.js';
 import type { StageOrder } from '../delivery/stage-order.js';
-import { orderFor, refOf } from './deliveries.js';
+import { lockedSince, orderFor, refOf } from './deliveries.js';
 import { backstopMs, inWords, waitingLimitMs, whyAttemptLost } from './expiry.js';
 import { expectFrom, type AttemptPresence } from './presence.js';
 import { canceledFailure, conditionOutcome, needsOutcome, type ConditionAfterNeeds } from './ready.js';
@@ -111,7 +111,8 @@ function isLeftToDelivery(turn: Turn, stage: StageState): boolean {
     case 'leave':
       return true;
     case 'start':
-      return false;
+      // Its attempt has started, which delivery is about to see: then it is delivery's to say how it ended.
+      return stage.phase.kind === 'settling' && stage.phase.attempt.startedAt !== undefined;
     case 'end': {
       const { status, reason } = order;
       end(turn, stage, { status, ...failureOfEnd(order, reason) });
@@ -141,7 +142,7 @@ function lookAtWaiting(turn: Turn, stage: StageState, since: number): void {
     end(turn, stage, { status: 'canceled', failure: canceledFailure(stage.canceledBy) });
     return;
   }
-  if (now.wallMs - since >= waitingLimitMs) {
+  if (now.wallMs - (lockedSince(state, stage) ?? since) >= waitingLimitMs) {
     endWithoutAgent(turn, stage);
     return;
   }
@@ -179,8 +180,11 @@ export function endUnwanted(turn: Turn): void {
   for (const stage of turn.state.waiting) {
     if (turn.isFull || stage.phase.kind !== 'waiting') return;
     if (turn.now.wallMs - stage.phase.since < waitingLimitMs) return;
-    // It waits for its environment, whose patience is delivery's.
-    if (stage.outline.environment !== undefined && orderFor(turn.state, stage).kind !== 'start') continue;
+    if (stage.outline.environment !== undefined) {
+      // While it waits for its environment, the patience is delivery's; an agent has as long as for any other stage.
+      const since = lockedSince(turn.state, stage);
+      if (since === undefined || turn.now.wallMs - since < waitingLimitMs) continue;
+    }
     turn.look();
     endWithoutAgent(turn, stage);
   }

@@ -20,7 +20,7 @@ export interface Assignment extends AttemptRef {
    */
   readonly proof?: string;
   readonly stageCount: number;
-  readonly plan: PlannedStage;
+  readonly plan: Omit<PlannedStage, 'condition' | 'verify' | 'inputs'>;
   readonly facts: RunFacts;
   readonly source: Source;
   readonly needs: readonly NeededArtifacts[];

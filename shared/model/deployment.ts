@@ -42,6 +42,8 @@ export interface DeploymentRecord {
 
 /** So many artifacts, images, steps and names at most: a record goes into the journal, and stays in the state for long. */
 export const mostRecordItems = 1_000;
+/** As JSON. Names are anybody's, and two lists of a record can change: its greatest must still fit an entry. */
+export const mostRecordCharacters = 128 * 1024;
 
 /** Where a deployment's code comes from, as the coordinator derived it. */
 export interface DeploymentSource {
@@ -93,7 +95,8 @@ export type DeploymentEnd =
   | { readonly kind: 'outdated'; readonly deployment: number; readonly commit: CommitId }
   /** What it would deploy is not on a branch of the remote. */
   | { readonly kind: 'not-landed'; readonly event: TriggerKind }
-  | { readonly kind: 'branch-refused'; readonly branch?: string }
+  /** `only`: the environment takes the default branch alone, which is this one; empty: nobody has seen which that is. */
+  | { readonly kind: 'branch-refused'; readonly branch?: string; readonly only?: string }
   | { readonly kind: 'not-promoted'; readonly from: string };
 
 export const approvalDays = 7;
@@ -124,12 +127,15 @@ export function describeDeploymentEnd(end: DeploymentEnd): string {
     case 'not-landed':
       return `a run of kind ${end.event} deploys nothing: only what is on a branch of the remote is deployed`;
     case 'branch-refused':
-      return end.branch === undefined
-        ? 'the environment takes deployments of certain branches only, and the run is of none'
-        : `the environment takes no deployment of branch ${end.branch} (\`gantry environments set --branches\`)`;
+      return `the environment takes deployments of ${takenBranches(end.only)} only, and the run is of ${end.branch === undefined ? 'none' : `branch ${end.branch}`} (\`gantry environments set --branches\`)`;
     case 'not-promoted':
       return `${end.from} has not verified this commit with these artifacts and images: deploy them there first, or run it with \`--force REASON\``;
   }
+}
+
+function takenBranches(only: string | undefined): string {
+  if (only === undefined) return 'certain branches';
+  return only === '' ? 'the default branch, which is not known yet,' : `the default branch, ${only},`;
 }
 
 export function describeUnknown(cause: UnknownCause): string {

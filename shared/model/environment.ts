@@ -23,7 +23,7 @@ export interface EnvironmentSettings {
   readonly url?: string;
   /** Present: continuous delivery. Absent: continuous deployment. */
   readonly approval?: ApprovalRule;
-  /** Patterns of branches, as in `on`; empty: all. */
+  /** Patterns of branches, as in `on`; empty: the project's default branch alone. `**`: any, and tags. */
   readonly branches: readonly string[];
   /** The environment that must have verified what is deployed here. */
   readonly promotesFrom?: string;

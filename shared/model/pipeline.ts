@@ -189,6 +189,8 @@ export interface RunFacts {
 export interface Verifies {
   readonly environment: string;
   readonly deployment: number;
+  /** That of the deployment: an environment that is removed and added again numbers its deployments anew. */
+  readonly run: RunId;
   readonly verification: number;
 }
 

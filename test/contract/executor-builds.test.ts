@@ -312,6 +312,19 @@ describe('a build that fails', () => {
     });
   });
 
+  test('because its box has ended, or ends meanwhile, is ours', async () => {
+    const { box, spec } = await bench.box({ image: 'busybox' });
+    await fill(spec, { Dockerfile: `${base}RUN sleep 2\nRUN echo late\n` });
+    const [container = ''] = await bench.containers();
+    const running = await begin(box, commandOf(spec, planned()));
+    await untilLogged(running, 'Step 2/', 30_000);
+    await docker.getContainer(container).kill();
+    const meanwhile = await ended(running);
+    expect(meanwhile.result.exit).toMatchObject({ kind: 'failed', failure: { kind: 'box-broken' } });
+    const after = await ended(await begin(box, commandOf(spec, planned())));
+    expect(after.result.exit).toMatchObject({ kind: 'failed', failure: { kind: 'box-broken' } });
+  });
+
   test('because it is canceled leaves no image and no container', async () => {
     const { box, spec } = await bench.box({ image: 'busybox' });
     const tag = `${prefix}/canceled`;
@@ -379,6 +392,11 @@ test('a build is begun again by the next process of the agent, which finds its b
   expect(again.text).toMatch(
     /^the first try\n\nThe agent was restarted: the build begins again\.\n[^]*Built sha256:/,
   );
+  const reopened = await adopted!.builder!.openLog(build, handle);
+  const text = Buffer.alloc(again.result.logBytes);
+  await reopened!.read(0, text);
+  expect(text.toString()).toBe(again.text);
+  await reopened!.close();
   expect((await ran(adopted!, command(2, 'echo next'))).text).toBe('next\n');
   await adopted!.remove();
   await next.close();

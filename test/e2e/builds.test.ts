@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import Docker from 'dockerode';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { eventually } from '../support/eventually.js';
-import { ensureTestImage } from '../support/images.js';
+import { ensureTestImage, removeUntagged } from '../support/images.js';
 import { runProgram, startUp, type Up } from '../support/installation.js';
 import { startRegistry, type RegistryServer } from '../support/registry.js';
 import { Remote } from '../support/remote.js';
@@ -18,6 +18,9 @@ const login = { user: 'ci', password: 'Pa55/word+of-the-registry' };
 /** Its own names in the daemon that all tests share. */
 const local = `gantry-e2e-${randomBytes(4).toString('hex')}`;
 const docker = new Docker();
+
+/** Images that builds have told of, also those that came to nothing. */
+const layers = new Set<string>();
 
 let root: string;
 let up: Up;
@@ -89,6 +92,7 @@ afterAll(async () => {
       .remove({ force: true })
       .catch(() => undefined); // Gone with another tag.
   }
+  await removeUntagged(layers);
   await rm(root, { recursive: true, force: true });
 });
 
@@ -106,8 +110,11 @@ async function submit(...stages: readonly string[]): Promise<string> {
 async function ended(run: string): Promise<number> {
   return (await up.gantry(['wait', run], { timeoutMs: 120_000 })).code;
 }
-const logOf = async (run: string, stage: string, step: number): Promise<string> =>
-  (await up.gantry(['logs', run, stage, String(step), '--raw'])).stdout;
+async function logOf(run: string, stage: string, step: number): Promise<string> {
+  const { stdout } = await up.gantry(['logs', run, stage, String(step), '--raw']);
+  for (const [, id = ''] of stdout.matchAll(/^ ---> ([0-9a-f]{12})$/gm)) layers.add(id);
+  return stdout;
+}
 const show = async (run: string): Promise<string> => (await up.gantry(['show', run])).stdout;
 
 describe('a registry that asks for credentials', () => {
@@ -193,6 +200,7 @@ describe('a built image', () => {
     const run = await submit('late');
     expect(await ended(run)).toBe(1);
     expect(await show(run)).toContain('step 1 ran longer than 1 s');
+    expect(await logOf(run, 'late', 1)).toContain('Step 1/');
   });
 
   it('is built although its agent is killed meanwhile, in one attempt', async () => {

@@ -38,6 +38,7 @@ export const assignment = (changes: Partial<Assignment> = {}): Assignment => ({
       },
     ],
     artifacts: [{ number: 1, name: 'wheel', paths: ['dist/*.whl'], when: 'success', optional: false }],
+    environment: 'staging',
   },
   facts: {
     event: 'submit',

@@ -135,7 +135,7 @@ export function settingsRows(settings: EnvironmentSettings): readonly (readonly 
   rows.push(['approval', approvalText(approval)]);
   if (promotesFrom !== undefined)
     rows.push(['takes', `what ${printable(promotesFrom)} has verified, the same by digest`]);
-  if (branches.length > 0) rows.push(['branches', list(branches)]);
+  rows.push(['branches', branches.length > 0 ? list(branches) : 'the default branch']);
   if (verify.length > 0) rows.push(['verify', list(verify)]);
   rows.push(['bad verify', rollsBack ? 'rolls back by itself' : 'waits for somebody']);
   if (differs.length > 0) rows.push(['may differ', list(differs)]);

@@ -30,7 +30,7 @@ export function addSettingsOptions(command: Command): Command {
     .option('--no-not-author', 'authors may approve too')
     .option(
       '--branches <patterns>',
-      'it takes deployments of these branches only, with commas: main,release/**; "": all',
+      'it takes deployments of these branches only, with commas: main,release/**; "**": any, and tags; "": the default branch',
     )
     .option(
       '--promotes-from <environment>',

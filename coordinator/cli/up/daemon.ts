@@ -11,6 +11,7 @@ import { backoffMs, type Backoff } from '../../../shared/async/backoff.js';
 import { sleep } from '../../../shared/async/sleep.js';
 import { openLog } from './log-file.js';
 import { identityOf, isAlive, sendSignal, type ProcessIdentity } from './process-identity.js';
+import type { Ports } from './up-file.js';
 
 export interface DaemonSpec {
   readonly name: string;
@@ -23,6 +24,7 @@ export interface DaemonSpec {
   readonly digest: string;
   /** SIGTERMs until it goes: agents want two, the first only hands over. */
   readonly terminations: 1 | 2;
+  readonly listens: Partial<Ports>;
 }
 
 export interface DaemonEvents {

@@ -21,7 +21,7 @@ export function takeLock(path: string): Lock {
         return {
           kind: 'held',
           release: () => {
-            if (readOwner(path)?.started === self.started) rmSync(path, { force: true });
+            if (isSame(readOwner(path), self)) rmSync(path, { force: true });
           },
         };
       }
@@ -53,9 +53,13 @@ function moveAway(path: string, stale: ProcessIdentity | undefined): void {
     throw error;
   }
   const moved = readOwner(aside);
-  if (moved !== undefined && moved.started !== stale?.started) tryLink(aside, path);
+  if (moved !== undefined && !isSame(moved, stale)) tryLink(aside, path);
   rmSync(aside, { force: true });
 }
+
+/** Two that start within one tick of the clock differ by their pids only. */
+const isSame = (one: ProcessIdentity | undefined, other: ProcessIdentity | undefined): boolean =>
+  one?.pid === other?.pid && one?.started === other?.started;
 
 export function readOwner(path: string): ProcessIdentity | undefined {
   try {

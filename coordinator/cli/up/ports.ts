@@ -2,9 +2,12 @@ import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 import { CliError } from '../cli-error.js';
 import { exitCodes } from '../exit-codes.js';
+import { nameHolder } from './port-holder.js';
 import type { PortName, Ports } from './up-file.js';
 
 export const defaultPorts: Ports = { grpc: 7420, http: 7421, nats: 7422, s3: 7423 };
+/** 0: any free one. */
+export const noPorts: Ports = { grpc: 0, http: 0, nats: 0, s3: 0 };
 
 /** Whether nobody listens there now. */
 export function isFree(host: string, port: number): Promise<boolean> {
@@ -38,6 +41,31 @@ export async function anyFree(host: string): Promise<number> {
   );
 }
 
+/** As messages name them. */
+export const portTitles: Readonly<Record<PortName, string>> = {
+  grpc: 'gRPC',
+  http: 'HTTP',
+  nats: 'NATS',
+  s3: 'S3',
+};
+
+/** `port 7422 (NATS) is taken by nats-server (pid 12)` */
+export function takenText(name: PortName, port: number): string {
+  const holder = nameHolder(port);
+  return `port ${port} (${portTitles[name]}) is taken${holder === undefined ? '' : ` by ${holder}`}`;
+}
+
+/** Somebody else has a port that was free when it was chosen: between choosing and listening it is nobody's. */
+export class PortLost extends Error {
+  override readonly name = 'PortLost';
+  constructor(
+    readonly portName: PortName,
+    readonly port: number,
+  ) {
+    super(takenText(portName, port));
+  }
+}
+
 /**
  * The ports to use: those asked for (an error when taken), else those of last time, else the usual ones, else free
  * ones. A port that an adopted daemon holds counts as free for it.
@@ -47,17 +75,22 @@ export async function choosePorts(request: {
   readonly asked: Partial<Ports>;
   readonly recorded: Ports | undefined;
   readonly adopted: ReadonlySet<PortName>;
+  /** Another `up` starts at the same time and wants the usual ports too: they are left to it. */
+  readonly contested: boolean;
 }): Promise<{ readonly ports: Ports; readonly moved: readonly PortName[] }> {
-  const { host, asked, recorded, adopted } = request;
-  const chosen: Record<PortName, number> = { ...defaultPorts };
+  const { host, asked, recorded, adopted, contested } = request;
+  const usual = contested ? noPorts : defaultPorts;
+  const chosen: Record<PortName, number> = { ...noPorts };
   const moved: PortName[] = [];
   const used = new Set<number>();
   for (const name of ['grpc', 'http', 'nats', 's3'] as const) {
-    const want = asked[name] ?? recorded?.[name] ?? defaultPorts[name];
+    const want = asked[name] ?? recorded?.[name] ?? usual[name];
     const mine = adopted.has(name) && recorded?.[name] === want;
     const free = mine || (want !== 0 && !used.has(want) && (await isFree(host, want)));
     if (!free && want !== 0 && asked[name] !== undefined) {
-      throw new CliError(exitCodes.refused, `port ${want} (--${name}-port) is taken on ${host}`, {
+      const holder = nameHolder(want);
+      const by = holder === undefined ? '' : ` by ${holder}`;
+      throw new CliError(exitCodes.refused, `port ${want} (--${name}-port) is taken on ${host}${by}`, {
         remedies: [
           `see who has it: ss -ltnp 'sport = :${want}'`,
           'or leave the flag out: a free port is found',

@@ -1,4 +1,4 @@
-/** Whether a daemon does its work now; asked again and again while starting. */
+/** Whether somebody does a daemon's work now; asked again and again while starting. Who it is, `port-holder.ts` says. */
 import { connect as connectTcp } from 'node:net';
 import { UnreachableError } from '../cli-error.js';
 import type { Connection } from '../connection.js';
@@ -16,6 +16,20 @@ export function natsAnswers(host: string, port: number): Promise<boolean> {
     socket.setTimeout(1000, () => done(false));
     socket.once('error', () => done(false));
     socket.once('data', (data) => done(data.toString('latin1').startsWith('INFO ')));
+  });
+}
+
+/** Whether somebody takes connections there. */
+export function accepts(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connectTcp({ host, port });
+    const done = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.setTimeout(1000, () => done(false));
+    socket.once('error', () => done(false));
+    socket.once('connect', () => done(true));
   });
 }
 

@@ -67,7 +67,8 @@ export interface SpecInput {
 
 export function natsSpec(input: SpecInput, configText: string): DaemonSpec {
   const args = ['-c', input.natsConfig];
-  return spec(input, { name: 'nats', program: input.natsServer, args, extra: configText });
+  const listens = { nats: input.ports.nats };
+  return spec(input, { name: 'nats', program: input.natsServer, args, extra: configText, listens });
 }
 
 export function storageSpec(input: SpecInput): DaemonSpec {
@@ -82,7 +83,13 @@ export function storageSpec(input: SpecInput): DaemonSpec {
   ];
   if (options.tls !== undefined) args.push('--tls-cert', options.tls.cert, '--tls-key', options.tls.key);
   if (options.insecure) args.push('--insecure');
-  return spec(input, { name: 'storage', program: install.node, args: [install.main, ...args], drop: s3Keys });
+  return spec(input, {
+    name: 'storage',
+    program: install.node,
+    args: [install.main, ...args],
+    drop: s3Keys,
+    listens: { s3: ports.s3 },
+  });
 }
 
 export function coordinatorSpec(input: SpecInput): DaemonSpec {
@@ -117,6 +124,7 @@ export function coordinatorSpec(input: SpecInput): DaemonSpec {
     // The URL may hold a password, which everybody could read in a process list.
     env: mailEnvironment(options),
     extra: Object.values(mailEnvironment(options)).join('\n'),
+    listens: { grpc: ports.grpc, http: ports.http },
   });
 }
 
@@ -185,6 +193,7 @@ interface Program {
   readonly env?: Readonly<Record<string, string>>;
   readonly secrets?: () => Readonly<Record<string, string>>;
   readonly terminations?: 2;
+  readonly listens?: Partial<Ports>;
 }
 
 function spec(input: Pick<SpecInput, 'env' | 'install'>, of: Program): DaemonSpec {
@@ -207,6 +216,7 @@ function spec(input: Pick<SpecInput, 'env' | 'install'>, of: Program): DaemonSpe
     secrets: of.secrets ?? (() => ({})),
     digest,
     terminations: of.terminations ?? 1,
+    listens: of.listens ?? {},
   };
 }
 

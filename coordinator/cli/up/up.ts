@@ -9,17 +9,19 @@ import { openKeys } from '../../access/keys.js';
 import { issueToken } from '../../access/tokens.js';
 import { initNats } from '../../fleet/nats-credentials.js';
 import { CliError, messageOf } from '../cli-error.js';
-import { contextsFile, readContexts, withContext, writeContexts, type Context } from '../context.js';
+import { contextsFile, type Context } from '../context.js';
 import { exitCodes } from '../exit-codes.js';
 import { connect } from '../grpc-client.js';
 import { ownToken } from '../user-token.js';
+import { addContext } from './add-context.js';
 import { Daemon, endProcess, type DaemonSpec } from './daemon.js';
 import { lastLines, logFileOf, rotateLog } from './log-file.js';
 import { takeLock } from './lock.js';
 import type { UpOptions } from './options.js';
-import { choosePorts } from './ports.js';
+import { portHeldBy } from './port-holder.js';
+import { choosePorts, isFree, noPorts, PortLost, portTitles } from './ports.js';
 import { identityOf, isAlive, type ProcessIdentity } from './process-identity.js';
-import { agentsReady, answers, hostOf, httpAnswers, natsAnswers, tlsOf } from './ready.js';
+import { accepts, agentsReady, answers, hostOf, httpAnswers, natsAnswers, tlsOf } from './ready.js';
 import { findNatsServer, requireDocker } from './requirements.js';
 import {
   addressesOf,
@@ -52,6 +54,8 @@ const startDeadlineMs = 90_000;
 const rotateEveryMs = 10_000;
 /** A daemon that dies so often while starting will not start. */
 const tooManyExits = 4;
+/** Free ports are chosen by chance out of thousands: who loses them so often has another problem. */
+const tooManyLosses = 5;
 
 /** Resolves when the signal has aborted and everything is stopped. Throws `CliError` when it cannot start; then all is stopped too. */
 export async function runUp(options: UpOptions, words: UpWords, signal: AbortSignal): Promise<void> {
@@ -77,9 +81,11 @@ export async function runUp(options: UpOptions, words: UpWords, signal: AbortSig
 }
 
 class Up {
-  readonly #daemons: Daemon[] = [];
+  #daemons: Daemon[] = [];
   #file: UpFile;
-  #failed: CliError | undefined;
+  #failed: CliError | PortLost | undefined;
+  /** Of an earlier start: contexts and agents elsewhere know them. */
+  readonly #kept: Ports | undefined;
 
   constructor(
     private readonly options: UpOptions,
@@ -87,25 +93,38 @@ class Up {
     private readonly signal: AbortSignal,
   ) {
     const recorded = readUpFile(options.data.upFile);
+    this.#kept = (recorded?.ports.grpc ?? 0) === 0 ? undefined : recorded?.ports;
     this.#file = {
       v: 1,
       supervisor: identityOf(process.pid) ?? null,
-      ports: recorded?.ports ?? { grpc: 0, http: 0, nats: 0, s3: 0 },
+      ports: recorded?.ports ?? noPorts,
       daemons: (recorded?.daemons ?? []).filter(isAlive),
       ready: null,
     };
   }
 
+  /** A port that was lost between choosing and listening costs a new start on other ones. */
   async start(): Promise<void> {
-    const { options, words } = this;
-    const recorded = this.#file;
+    const { options } = this;
     if (options.executor === 'docker' && options.agents > 0) await requireDocker();
     const natsServer = options.nats === undefined ? await findNatsServer() : '';
+    for (let losses = 0; ; losses += 1) {
+      try {
+        await this.#startOn(await this.#choosePorts(losses > 0), natsServer);
+        return;
+      } catch (error) {
+        if (!(error instanceof PortLost)) throw error;
+        if (!this.#mayMove(error) || losses === tooManyLosses) throw this.#explainLoss(error);
+        this.words.progress(`${error.message}; starting on other ports`);
+        await this.#stopDaemons();
+        this.#failed = undefined;
+      }
+    }
+  }
 
-    const { ports, moved } = await this.#choosePorts(recorded);
-    this.#record({ ports });
-    for (const name of moved)
-      words.progress(`port ${name === 's3' ? 'S3' : name} is taken; using ${ports[name]}`);
+  async #startOn(ports: Ports, natsServer: string): Promise<void> {
+    const { options } = this;
+    this.#record({ ports, daemons: this.#file.daemons.filter(isAlive) });
     const addresses = addressesOf(options, ports);
     const keys = await openKeys(options.keys);
     const nats = options.nats === undefined ? await this.#initNats(ports) : undefined;
@@ -137,9 +156,11 @@ class Up {
     for (const spec of stores) this.#launch(spec);
     await this.#await(
       'nats',
-      async () => nats === undefined || natsAnswers(hostOf(addresses.local.nats), ports.nats),
+      async () =>
+        nats === undefined ||
+        this.#answers('nats', 'nats', () => natsAnswers(hostOf(addresses.local.nats), ports.nats)),
     );
-    await this.#await('storage', () => httpAnswers(addresses.local.s3));
+    await this.#await('storage', () => this.#answers('storage', 's3', () => httpAnswers(addresses.local.s3)));
     // Agents ask again until the coordinator answers; meanwhile they prove that they can run stages.
     for (const spec of [coordinator, ...agents]) this.#launch(spec);
     const context = this.#context(addresses, ownToken(keys));
@@ -150,12 +171,19 @@ class Up {
       ...tlsOf(context),
     });
     try {
-      await this.#await('coordinator', () => answers(api));
+      const host = hostOf(`http://${addresses.local.grpc}`);
+      // Before the token is shown to it.
+      const listens = (name: 'grpc' | 'http'): Promise<boolean> =>
+        this.#answers('coordinator', name, () => accepts(host, ports[name]));
+      await this.#await(
+        'coordinator',
+        async () => (await listens('grpc')) && (await answers(api)) && (await listens('http')),
+      );
       await this.#await(options.agents === 1 ? 'agent' : 'agents', () => agentsReady(api, options.agents));
     } finally {
       api.close();
     }
-    this.#writeContext(context);
+    await addContext(contextsFile(process.env), this.options.data.contextName, context);
     this.#announce(addresses);
   }
 
@@ -174,25 +202,63 @@ class Up {
   }
 
   async stop(): Promise<void> {
-    const agents = this.#daemons.filter((daemon) => daemon.spec.terminations === 2);
-    const others = this.#daemons.filter((daemon) => daemon.spec.terminations === 1).reverse();
-    if (this.#daemons.length > 0) this.words.progress('stopping');
-    await Promise.all(agents.map((daemon) => daemon.stop()));
-    for (const daemon of others) await daemon.stop();
+    const some = this.#daemons.length > 0;
+    if (some) this.words.progress('stopping');
+    await this.#stopDaemons();
     // What an earlier `up` left and this one did not get to adopt stays on record.
     this.#record({ supervisor: null, daemons: this.#file.daemons.filter(isAlive), ready: null });
-    if (this.#daemons.length > 0) this.words.progress('stopped');
+    if (some) this.words.progress('stopped');
   }
 
-  #choosePorts(recorded: UpFile): Promise<{ readonly ports: Ports; readonly moved: readonly PortName[] }> {
-    const alive = new Set(recorded.daemons.map((daemon) => daemon.name));
+  async #stopDaemons(): Promise<void> {
+    const agents = this.#daemons.filter((daemon) => daemon.spec.terminations === 2);
+    const others = this.#daemons.filter((daemon) => daemon.spec.terminations === 1).reverse();
+    this.#daemons = [];
+    await Promise.all(agents.map((daemon) => daemon.stop()));
+    for (const daemon of others) await daemon.stop();
+  }
+
+  async #choosePorts(contested: boolean): Promise<Ports> {
+    const alive = new Set(this.#file.daemons.filter(isAlive).map((daemon) => daemon.name));
     const adopted = new Set<PortName>([
       ...(alive.has('coordinator') ? (['grpc', 'http'] as const) : []),
       ...(alive.has('nats') ? (['nats'] as const) : []),
       ...(alive.has('storage') ? (['s3'] as const) : []),
     ]);
-    const known = recorded.ports.grpc === 0 ? undefined : recorded.ports;
-    return choosePorts({ host: this.options.host, asked: this.options.askedPorts, recorded: known, adopted });
+    const { ports, moved } = await choosePorts({
+      host: this.options.host,
+      asked: this.options.askedPorts,
+      recorded: this.#kept,
+      adopted,
+      contested,
+    });
+    for (const name of moved) this.words.progress(`port ${portTitles[name]} is taken; using ${ports[name]}`);
+    return ports;
+  }
+
+  #mayMove({ portName }: PortLost): boolean {
+    return this.#kept === undefined && (this.options.askedPorts[portName] ?? 0) === 0;
+  }
+
+  #explainLoss(loss: PortLost): CliError {
+    const flag = `--${loss.portName}-port`;
+    return new CliError(exitCodes.refused, loss.message, {
+      remedies:
+        this.options.askedPorts[loss.portName] === undefined
+          ? [`end what has it, or give another by ${flag}: agents and contexts then need the new address`]
+          : [`end what has it, or leave ${flag} out: a free port is found`],
+      cause: loss,
+    });
+  }
+
+  /** Whether a daemon listens: who answers on its port may be somebody else, who took it first. Throws PortLost. */
+  async #answers(daemon: string, name: PortName, ask: () => Promise<boolean>): Promise<boolean> {
+    if (!(await ask())) return false;
+    const identity = this.#daemons.find(({ spec }) => spec.name === daemon)?.identity;
+    if (identity === undefined) return true; // an existing one is used
+    const heldBy = portHeldBy(this.#file.ports[name], identity);
+    if (heldBy === 'somebody else') throw new PortLost(name, this.#file.ports[name]);
+    return heldBy !== 'nobody';
   }
 
   async #initNats(ports: Ports): Promise<{ readonly configFile: string }> {
@@ -237,6 +303,7 @@ class Up {
 
   #onExit(spec: DaemonSpec, how: string, exits: number): void {
     this.words.progress(`${spec.name} ended (${how}); starting it again`);
+    void this.#lookAtPorts(spec);
     if (this.#file.ready !== null || exits < tooManyExits) return;
     this.#failed ??= new CliError(exitCodes.ours, `${spec.name} does not start (${how})`, {
       remedies: [
@@ -246,12 +313,26 @@ class Up {
     });
   }
 
+  /** A daemon that cannot listen ends; whatever it says of that, the port tells it best. Never rejects. */
+  async #lookAtPorts(spec: DaemonSpec): Promise<void> {
+    for (const [name, port] of Object.entries(spec.listens) as readonly (readonly [PortName, number])[]) {
+      if (await isFree(this.options.host, port)) continue;
+      const daemon = this.#daemons.find((one) => one.spec === spec);
+      // Stopped meanwhile, or started again already.
+      if (daemon?.identity === undefined || portHeldBy(port, daemon.identity) === 'itself') continue;
+      const loss = new PortLost(name, port);
+      if (this.#file.ready === null) this.#failed ??= loss;
+      else this.words.progress(`${loss.message}; ${spec.name} waits for it`);
+    }
+  }
+
   async #await(what: string, ready: () => Promise<boolean>): Promise<void> {
     const began = Date.now();
     let said = false;
-    while (!(await ready())) {
+    for (;;) {
       if (this.signal.aborted) throw new CliError(exitCodes.interrupted, 'interrupted while starting');
       if (this.#failed !== undefined) throw this.#failed;
+      if (await ready()) break;
       const waited = Date.now() - began;
       if (!said && waited > 1500) {
         this.words.progress(`waiting for ${what} …`);
@@ -281,11 +362,6 @@ class Up {
           ? { tls: true }
           : { ca: readFileSync(tls.ca, 'utf8') }),
     };
-  }
-
-  #writeContext(context: Context): void {
-    const file = contextsFile(process.env);
-    writeContexts(file, withContext(readContexts(file), this.options.data.contextName, context));
   }
 
   #announce(addresses: Addresses): void {

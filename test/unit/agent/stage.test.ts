@@ -232,6 +232,27 @@ describe('what goes wrong in a stage', () => {
     expect(stepReports(assignment)).toMatchObject([{ step: 1, failure }]);
   });
 
+  it('that deploys begins its first step only when its start is durable, for then no other ever begins', async () => {
+    world.coordinator.acknowledging = false;
+    const { assignment } = await begin(plannedStage({ environment: 'staging' }));
+    await eventually('the box is open', () => world.machine.boxes.size === 1);
+    // What waits for nothing has begun its step by then, as the next stage shows.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(world.coordinator.kinds(assignment)).not.toContain('StepStarted');
+    world.coordinator.acknowledgeAll();
+    (await world.machine.step(1)).exit(0);
+    expect((await world.coordinator.end(assignment)).status).toBe('succeeded');
+  });
+
+  it('that deploys and is canceled before its start is durable never begins a step', async () => {
+    world.coordinator.acknowledging = false;
+    const { assignment } = await begin(plannedStage({ environment: 'staging' }));
+    await eventually('the box is open', () => world.machine.boxes.size === 1);
+    world.coordinator.session.handlers?.end(assignment, assignment.token, 'canceled', 'ann');
+    expect((await world.coordinator.end(assignment)).status).toBe('canceled');
+    expect(world.coordinator.kinds(assignment)).not.toContain('StepStarted');
+  });
+
   it('removes the box of a stage whose code cannot be had', async () => {
     const failure = { kind: 'checkout-failed', message: 'no such commit', transient: false } as const;
     world.trace.before('checkout', async () => {

@@ -15,13 +15,21 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readContexts } from '../../../coordinator/cli/context.js';
+import { addContext } from '../../../coordinator/cli/up/add-context.js';
 import { endProcess } from '../../../coordinator/cli/up/daemon.js';
 import { dataDir } from '../../../coordinator/cli/up/data-dir.js';
 import { lastLines, rotateLog } from '../../../coordinator/cli/up/log-file.js';
 import { takeLock } from '../../../coordinator/cli/up/lock.js';
 import { completeUpOptions } from '../../../coordinator/cli/up/options.js';
-import { choosePorts, isFree } from '../../../coordinator/cli/up/ports.js';
-import { identityOf, isAlive, sendSignal } from '../../../coordinator/cli/up/process-identity.js';
+import { nameHolder, portHeldBy } from '../../../coordinator/cli/up/port-holder.js';
+import { anyFree, choosePorts, defaultPorts, isFree } from '../../../coordinator/cli/up/ports.js';
+import {
+  identityOf,
+  isAlive,
+  sendSignal,
+  type ProcessIdentity,
+} from '../../../coordinator/cli/up/process-identity.js';
 import {
   addressesOf,
   agentSpec,
@@ -29,7 +37,7 @@ import {
   storageSpec,
   type SpecInput,
 } from '../../../coordinator/cli/up/specs.js';
-import { readUpFile, writeUpFile, type UpFile } from '../../../coordinator/cli/up/up-file.js';
+import { readUpFile, writeUpFile, type PortName, type UpFile } from '../../../coordinator/cli/up/up-file.js';
 import { eventually } from '../../support/eventually.js';
 
 let dir: string;
@@ -117,6 +125,13 @@ describe('the record of what runs', () => {
 });
 
 describe('ports', () => {
+  const request = {
+    host: '127.0.0.1',
+    asked: {},
+    recorded: undefined,
+    adopted: new Set<PortName>(),
+    contested: false,
+  };
   async function taken(): Promise<{ port: number; close(): void }> {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -132,18 +147,77 @@ describe('ports', () => {
     try {
       expect(await isFree('127.0.0.1', one.port)).toBe(false);
       const recorded = { grpc: one.port, http: 0, nats: 0, s3: 0 };
-      const moved = await choosePorts({ host: '127.0.0.1', asked: {}, recorded, adopted: new Set() });
+      const moved = await choosePorts({ ...request, recorded });
       expect(moved.moved).toEqual(['grpc']);
       expect(moved.ports.grpc).not.toBe(one.port);
       expect(new Set(Object.values(moved.ports)).size).toBe(4);
-      const own = await choosePorts({ host: '127.0.0.1', asked: {}, recorded, adopted: new Set(['grpc']) });
+      const own = await choosePorts({ ...request, recorded, adopted: new Set(['grpc']) });
       expect(own.ports.grpc).toBe(one.port);
-      await expect(
-        choosePorts({ host: '127.0.0.1', asked: { s3: one.port }, recorded: undefined, adopted: new Set() }),
-      ).rejects.toThrow(`port ${one.port} (--s3-port) is taken`);
+      await expect(choosePorts({ ...request, asked: { s3: one.port } })).rejects.toThrow(
+        `port ${one.port} (--s3-port) is taken on 127.0.0.1 by node (pid ${process.pid})`,
+      );
     } finally {
       one.close();
     }
+  });
+
+  it('are not the usual ones while another start wants those, unless asked for or kept', async () => {
+    const free = await anyFree('127.0.0.1');
+    const kept = { grpc: free, http: 0, nats: 0, s3: 0 };
+    for (const { ports, moved } of [
+      await choosePorts({ ...request, contested: true, recorded: kept }),
+      await choosePorts({ ...request, contested: true, asked: { grpc: free } }),
+    ]) {
+      expect(moved).toEqual([]);
+      expect(ports.grpc).toBe(free);
+      expect(new Set(Object.values(ports)).size).toBe(4);
+      for (const name of ['http', 'nats', 's3'] as const) {
+        expect(Object.values(defaultPorts)).not.toContain(ports[name]);
+      }
+    }
+  });
+});
+
+describe('who listens on a port', () => {
+  /** Listens on any port and says which, by a child of its own when `wrapped`. */
+  async function listener(wrapped: boolean): Promise<{ identity: ProcessIdentity; port: number }> {
+    const code =
+      "const s=require('net').createServer().listen(0,'127.0.0.1',()=>console.log(s.address().port))";
+    const [program, args] = wrapped
+      ? ['sh', ['-c', '"$0" -e "$1" & wait', process.execPath, code]]
+      : [process.execPath, ['-e', code]];
+    const child = spawn(program, args, { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
+    const [line] = (await once(child.stdout, 'data')) as [Buffer];
+    return { identity: identityOf(child.pid!)!, port: Number(line.toString()) };
+  }
+  const end = ({ identity }: { identity: ProcessIdentity }): void =>
+    void process.kill(-identity.pid, 'SIGKILL');
+
+  it.each([false, true])('is the daemon itself and nobody else (by a wrapper: %s)', async (wrapped) => {
+    const one = await listener(wrapped);
+    const other = await listener(wrapped);
+    try {
+      expect(portHeldBy(one.port, one.identity)).toBe('itself');
+      expect(portHeldBy(one.port, other.identity)).toBe('somebody else');
+      expect(portHeldBy(await anyFree('127.0.0.1'), one.identity)).toBe('nobody');
+      if (!wrapped) expect(nameHolder(one.port)).toBe(`node (pid ${one.identity.pid})`);
+      expect(nameHolder(await anyFree('127.0.0.1'))).toBeUndefined();
+    } finally {
+      end(one);
+      end(other);
+    }
+    await eventually('it is gone', () => portHeldBy(one.port, one.identity) === 'nobody');
+  });
+});
+
+describe('contexts', () => {
+  it('are all there when several are added at once', async () => {
+    const file = join(dir, 'config', 'contexts.json');
+    const names = Array.from({ length: 20 }, (_, i) => `c${i}`);
+    const adding = names.map((name) => addContext(file, name, { coordinator: '127.0.0.1:1', token: name }));
+    await Promise.all(adding);
+    expect(Object.keys(readContexts(file).contexts).sort()).toEqual([...names].sort());
+    expect(existsSync(`${file}.lock`)).toBe(false);
   });
 });
 

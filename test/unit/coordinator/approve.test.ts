@@ -135,6 +135,32 @@ describe('where authors may not approve', () => {
   const rule = { by: ['ada', 'bob', 'carl', 'dora'], notAuthor: true };
   beforeEach(() => world.set('production', { approval: rule }));
 
+  it('neither do they once the very commit has gone there, in an earlier run or stage', async () => {
+    await world.world.join(1);
+    await world.deploy(1, 'production');
+    await approveAs(may('bob'));
+    await world.leased(runId(1));
+    await world.begin(runId(1));
+    await world.finish(runId(1));
+    for (const n of [2, 3]) {
+      await world.deploy(n, 'production', { record: { commit: commitOf(2) }, facts: { by: 'bob' } });
+      await world.tell({
+        kind: 'CommitsCompared',
+        project: app.id,
+        environment: 'production',
+        one: commitOf(2),
+        other: commitOf(1),
+        answer: { kind: 'compared', order: 'newer' },
+      });
+      await expect(approveAs(may('ada'), n)).rejects.toMatchObject({ kind: 'refused' });
+      await approveAs(may('carl'), n);
+      await world.leased(runId(n));
+      await world.begin(runId(n));
+      await world.finish(runId(n));
+    }
+    expect(asked.slice(1).every(([from]) => from === commitOf(1))).toBe(true);
+  });
+
   it('neither do whoever submitted, wrote or landed any of what is new', async () => {
     await world.deploy(1, 'production', { facts: { by: 'bob' } });
     const gate = runId(8);

@@ -13,7 +13,7 @@ import { World } from './world.js';
 export const app: Project = {
   ...projectOf('example.org/app'),
   url: 'https://example.org/app.git',
-  settings: defaultProjectSettings,
+  settings: { ...defaultProjectSettings, defaultBranch: 'main' },
 };
 export const commitOf = (n: number): CommitId => parseCommitId(n.toString(16).padStart(40, '0'))!;
 

@@ -8,7 +8,7 @@ import { defaultEnvironmentSettings } from '../../../shared/model/environment.js
 import type { ProjectId, RunId, Token } from '../../../shared/model/ids.js';
 import type { PlannedStage, RunFacts } from '../../../shared/model/pipeline.js';
 import { MemoryVault } from '../../support/memory-vault.js';
-import { agentId } from '../scheduler/ids.js';
+import { agentId, runId } from '../scheduler/ids.js';
 import { app, DeploymentWorld } from './deployment-world.js';
 
 const ofProject = 'the-projects-own-value';
@@ -127,13 +127,16 @@ describe('whoever has no deployment', () => {
 
 describe('the verify of a deployment', () => {
   /** Run 2 is the n-th verification of deployment 1, which run 1 has just brought to production. */
-  async function verifies(n: number): Promise<{ readonly run: RunId; readonly token: Token }> {
+  async function verifies(
+    n: number,
+    of: RunId = runId(1),
+  ): Promise<{ readonly run: RunId; readonly token: Token }> {
     const run = await world.deploy(1, 'production', { stage, record: { verifies: true } });
     await world.begin(run);
     await world.finish(run);
     const facts = {
       event: 'manual',
-      verifies: { environment: 'production', deployment: 1, verification: n },
+      verifies: { environment: 'production', deployment: 1, run: of, verification: n },
     } as const;
     const { run: verify } = await world.submit(2, { stage, facts });
     return { run: verify, token: await world.leased(verify) };
@@ -157,6 +160,11 @@ describe('the verify of a deployment', () => {
     const after = await ask(run, token);
     expect(after.values.size).toBe(0);
     expect(after.refused?.why).toMatch(/no deployment waits for this verify/);
+  });
+
+  it('gets nothing when its deployment was of a former environment of the name', async () => {
+    const { run, token } = await verifies(1, runId(9));
+    expect((await ask(run, token)).values.size).toBe(0);
   });
 
   it('gets nothing when it is another verification', async () => {

@@ -32,7 +32,7 @@ beforeEach(async () => {
     event: 'push',
     trust: 'branch',
     force: { by: 'ann', reason: 'once' },
-    verifies: { environment: 'production', deployment: 1, verification: 1 },
+    verifies: { environment: 'production', deployment: 1, run: runId(9), verification: 1 },
   });
   await world.plans.put({
     v: 1,

@@ -1,5 +1,6 @@
 /** What a push run takes over from the gate's: equal stages that succeeded, with all that they need. */
 import { describe, expect, it } from 'vitest';
+import { checkLease } from '../../../coordinator/api/leases.js';
 import { takenStages } from '../../../coordinator/api/take-over.js';
 import { assignmentOf } from '../../../coordinator/scheduler/assignment.js';
 import { attemptResults, type AttemptResult } from '../../../coordinator/history/record.js';
@@ -111,6 +112,18 @@ describe('a run with taken stages', () => {
     expect(only).toMatchObject({ status: 'waiting', attempts: [{ takenFrom: null }] });
     core.restart();
     expect(core.view(runId(2)).stages[0]).toEqual(lint);
+  });
+
+  it('gives the agent that made them no lease of it: it may be told what the gate’s run was not', async () => {
+    const { state } = accepted();
+    const attempt = state.runs.get(runId(2))!.stages[0]!.attempts[0]!;
+    const coordinator = {
+      read: (look: (committed: unknown) => unknown) => Promise.resolve(look({ state })),
+    } as never; // What a lease is looked up in.
+    const ref = { run: runId(2), stage: 1, attempt: 1 };
+    await expect(checkLease({ coordinator }, attempt.agent, ref, attempt.token)).rejects.toMatchObject({
+      kind: 'forbidden',
+    });
   });
 
   it('ends at once when nothing is left to do', () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { getsEnvironmentSecrets } from '../../../coordinator/delivery/stage-order.js';
-import { at, day, DeliveryCore, kinds, ofKind, record, staging, token, told } from './core.js';
+import { at, day, DeliveryCore, kinds, ofKind, record, runId, staging, token, told } from './core.js';
 
 function running(verifies = false): DeliveryCore {
   const core = new DeliveryCore();
@@ -246,6 +246,24 @@ test('an attempt gets the secrets of its environment while it has that for itsel
   core.request(2);
   const asks = (n: number): boolean => getsEnvironmentSecrets(core.deliveries, { ...at(n), token: token(n) });
   expect([asks(1), asks(2), asks(3)]).toEqual([true, false, false]);
+  const other = (): boolean => getsEnvironmentSecrets(core.deliveries, { ...at(1), token: token(9) });
+  expect(other()).toBe(false);
+  // Its agent restarts, asks again for what it masks the log with, and goes on.
   core.lose(1);
+  expect([asks(1), asks(2), other()]).toEqual([true, false, false]);
+  core.settle(1, 'bad');
   expect(asks(1)).toBe(false);
+});
+
+test('stages of one run go to one environment one after the other, and take nobody’s place', () => {
+  const core = new DeliveryCore();
+  core.add(staging);
+  for (const stage of [3, 5, 6]) core.request(1, staging, { stage });
+  expect([core.how(1), core.how(2), core.how(3)]).toEqual(['locked', 'ready', 'ready']);
+  for (const [deployment, stage] of [3, 5, 6].entries()) {
+    expect(core.phase(deployment + 1)).toBe('locked');
+    const end = { status: 'succeeded', hasBegunSteps: true } as const;
+    core.see({ run: runId(1), stage }, { kind: 'finished', attempt: 1, token: token(stage), end });
+    expect(core.how(deployment + 1)).toBe('verified');
+  }
 });

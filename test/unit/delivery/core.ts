@@ -101,6 +101,8 @@ export class DeliveryCore {
   readonly sights = new Map<string, StageSight>();
   /** Answers `CompareCommits` at once, as git would. */
   compares = true;
+  /** The project's default branch. */
+  usual: string | undefined = 'main';
 
   get context(): DeliveryContext {
     return {
@@ -109,6 +111,7 @@ export class DeliveryCore {
       matches: (patterns, branch) => patterns.includes(branch),
       freshRun: (text) => freshRun(text),
       hasProject: (id) => id === project,
+      defaultBranch: () => this.usual,
     };
   }
 

@@ -155,6 +155,38 @@ test('an environment takes deployments of its branches only', () => {
   expect([core.how(1), core.how(2), core.how(3)]).toEqual(['branch-refused', 'branch-refused', 'locked']);
 });
 
+test('an environment that names no branches takes the default one alone, and no tag', () => {
+  const core = new DeliveryCore();
+  core.add(staging);
+  core.request(1, staging, { source: { event: 'push', trust: 'branch', branch: 'topic' } });
+  core.request(2, staging, { source: { event: 'tag', trust: 'branch' } });
+  core.request(3);
+  expect([core.how(1), core.how(2), core.how(3)]).toEqual(['branch-refused', 'branch-refused', 'locked']);
+  expect(core.view().history.map(({ reason }) => reason)).toEqual([
+    'the environment takes deployments of the default branch, main, only, and the run is of none (`gantry environments set --branches`)',
+    'the environment takes deployments of the default branch, main, only, and the run is of branch topic (`gantry environments set --branches`)',
+  ]);
+  core.usual = undefined;
+  core.request(4);
+  expect(core.view().history[0]?.reason).toContain('which is not known yet');
+});
+
+test('an environment that takes any branch takes tags too', () => {
+  const core = new DeliveryCore();
+  core.add(staging, { branches: ['**'] });
+  core.request(1, staging, { source: { event: 'tag', trust: 'branch' } });
+  expect(core.how(1)).toBe('locked');
+});
+
+test('a deployment whose names would fill the journal is refused', () => {
+  const core = both();
+  const steps = Array.from({ length: 900 }, (_, n) => ({ name: `${n} `.padEnd(150, 'x'), sha256: sha(n) }));
+  expect(core.request(1, staging, { record: record(1, { steps }) }).answers[0]).toMatchObject({
+    kind: 'refused',
+    message: expect.stringContaining('too long') as string,
+  });
+});
+
 test('the same stage again is the same deployment, and an unknown environment is named with the way to add it', () => {
   const core = new DeliveryCore();
   expect(core.request(1).answers[0]).toEqual({
@@ -198,7 +230,10 @@ test('an environment is removed when nothing is open there and nothing is promot
   const core = both();
   core.request(1);
   const remove = { kind: 'RemoveEnvironment', ...staging, by: 'grace' } as const;
-  expect(core.turn(remove).answers[0]).toMatchObject({ kind: 'refused' });
+  expect(core.turn(remove).answers[0]).toMatchObject({
+    kind: 'refused',
+    message: 'staging has a deployment that is not over: cancel, reject or settle it first',
+  });
   core.see(at(1), { kind: 'ended', status: 'canceled', failure: { kind: 'canceled', by: 'ada' } });
   expect(core.turn(remove).answers[0]).toMatchObject({ kind: 'refused' });
   core.turn({ kind: 'RemoveEnvironment', ...production, by: 'grace' });
@@ -260,6 +295,16 @@ test('two deployments are identical but for what is declared', () => {
   ]);
   expect(diffRecords(left, right, ['LEVEL', 'DB_PASSWORD', 'app']).isIdentical).toBe(true);
   expect(diffRecords(left, record(2), ['commit']).differences[0]).toMatchObject({ what: 'commit' });
+});
+
+test('a variable of a step is declared by its own name, and a secret of another name is not', () => {
+  const left = record(1, { env: [{ name: './deploy.sh.URL', hash: '1' }] });
+  const right = record(1, { env: [{ name: './deploy.sh.URL', hash: '2' }] });
+  expect(diffRecords(left, right, ['URL']).isIdentical).toBe(true);
+  expect(diffRecords(left, right, ['./deploy.sh.URL']).isIdentical).toBe(true);
+  expect(diffRecords(left, right, ['deploy.sh.URL', 'RL', 'sh.URL']).isIdentical).toBe(false);
+  const named = [{ name: 'a.URL', sha256: sha(2) }];
+  expect(diffRecords(record(1), record(1, { steps: named }), ['URL']).isIdentical).toBe(false);
 });
 
 test('the order of steps counts, that of variables does not', () => {

@@ -103,6 +103,31 @@ test('a second rollback goes back further', () => {
   expect(core.rollback(92).answers[0]).toMatchObject({ kind: 'refused' });
 });
 
+test('a rollback goes back behind the whole run that is there, whichever of its stages came last', () => {
+  for (const isGood of [true, false]) {
+    const core = new DeliveryCore();
+    core.add(staging);
+    for (const [n, stage] of [
+      [1, 3],
+      [1, 5],
+      [2, 3],
+      [2, 5],
+    ] as const) {
+      core.request(n, staging, { stage });
+      const isBad = !isGood && n === 2 && stage === 5;
+      const failure = { kind: 'exit-code', step: 1, exitCode: 1 } as const;
+      const end = isBad ? ({ status: 'failed', failure } as const) : ({ status: 'succeeded' } as const);
+      core.see(
+        { run: runId(n), stage },
+        { kind: 'finished', attempt: 1, token: token(n), end: { ...end, hasBegunSteps: true } },
+      );
+    }
+    expect(core.how(4)).toBe(isGood ? 'verified' : 'failed');
+    core.rollback(90);
+    expect(core.environment().open[0]?.of).toMatchObject({ of: 2, ofRun: runId(1), ofStage: 5 });
+  }
+});
+
 test('a rollback during a deployment waits for its end, and comes before what waits', () => {
   const core = twice();
   core.request(3);

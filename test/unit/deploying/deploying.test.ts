@@ -67,7 +67,7 @@ beforeEach(async () => {
   });
   await world.coordinator.perform({
     kind: 'SetProject',
-    project: { id: project, name: 'app', url: '/srv/app.git', settings: defaultProjectSettings },
+    project: { id: project, name: 'app', url: '/srv/app.git', settings: { ...defaultProjectSettings, defaultBranch: 'main' } },
     isNew: true,
     by: 'ada',
   });
@@ -190,6 +190,8 @@ const failWith = (...failures: readonly BlobError[]): (() => number) => {
   };
   return () => asked;
 };
+const hashOf = (value: string): string =>
+  keyedHash(recordKey(secretsKey), { what: 'secret', name: 'TOKEN', value });
 const away = new BlobError({
   kind: 'storage-unavailable',
   endpoint: 'http://storage.test',
@@ -220,7 +222,7 @@ describe('a deployment', () => {
       record: {
         commit,
         artifacts: [{ name: 'package/wheel', sha256: sha(42), run }],
-        secrets: [{ name: 'TOKEN', hash: keyedHash(recordKey(secretsKey), 'of staging') }],
+        secrets: [{ name: 'TOKEN', hash: hashOf('of staging') }],
       },
     });
   });
@@ -311,7 +313,7 @@ describe('a deployment', () => {
     expect(await look(({ open }) => open[0]?.record.secrets)).toEqual(before);
     await deploying.amend(project, 'staging');
     expect(await look(({ open }) => open[0]?.record.secrets)).toEqual([
-      { name: 'TOKEN', hash: keyedHash(recordKey(secretsKey), 'after') },
+      { name: 'TOKEN', hash: hashOf('after') },
     ]);
   });
 });
@@ -337,7 +339,7 @@ describe('a rollback', () => {
     const [rollback] = await look(({ ended }) => ended.filter(({ deployment }) => deployment === 3));
     expect(rollback?.record).toMatchObject({
       artifacts: [{ name: 'package/wheel', sha256: sha(1), run: runId(1) }],
-      secrets: [{ name: 'TOKEN', hash: keyedHash(recordKey(secretsKey), 'after') }],
+      secrets: [{ name: 'TOKEN', hash: hashOf('after') }],
     });
     const inputs = await world.coordinator.read(({ state }) => findStage(state, runId(9), 2)?.outline.inputs);
     expect(inputs).toMatchObject([

@@ -157,7 +157,7 @@ describe('the run of a verify', () => {
     expect(facts).toMatchObject({
       event: 'manual',
       trust: 'branch',
-      verifies: { environment: 'staging', deployment: 3, verification: 2 },
+      verifies: { environment: 'staging', deployment: 3, run: asked.run, verification: 2 },
     });
   });
 
@@ -175,8 +175,11 @@ describe('the run of a verify', () => {
       { ...asked, deployment: 4 },
       { ...asked, environment: 'production' },
       { ...asked, project: projectId(2) },
+      // The environment was removed and added again, and counts from 1: the former one's verify says nothing of it.
+      { ...asked, run: runId(77) },
+      { ...asked, stage: 8 },
     ].map(verifyRunId);
-    expect(new Set(ids).size).toBe(6);
+    expect(new Set(ids).size).toBe(8);
     expect(made().run).toBe(ids[0]);
     expect(verifyRunId({ ...asked, commands: ['other'] })).toBe(ids[0]);
   });

@@ -57,12 +57,22 @@ describe('the record of a deployment', () => {
     const one = record({ stage, secrets });
     expect(JSON.stringify(one)).not.toContain('hunter2');
     expect(one.env.map(({ name }) => name)).toEqual(['LEVEL', 'step 1.URL']);
-    expect(one.secrets).toEqual([{ name: 'DB_PASSWORD', hash: keyedHash(key, 'hunter2-secret') }]);
+    expect(one.secrets).toEqual([{ name: 'DB_PASSWORD', hash: keyedHash(key, { what: 'secret', name: 'DB_PASSWORD', value: 'hunter2-secret' }) }]);
     expect(record({ stage, secrets })).toEqual(one);
     expect(record({ stage, secrets: new Map([['DB_PASSWORD', 'other']]) }).secrets).not.toEqual(one.secrets);
     // Whoever has not the installation's key cannot try values.
     const elsewhere = record({ stage, secrets, key: recordKey(Buffer.alloc(32, 8)) });
     expect(elsewhere.secrets[0]?.hash).not.toBe(one.secrets[0]?.hash);
+  });
+
+  it('lets nobody who writes a pipeline try out what a secret is', () => {
+    const guess = 'hunter2-secret';
+    const stage = planned(9, {
+      env: { DB_PASSWORD: guess, OTHER: guess },
+      steps: [step(1, { secrets: [{ variable: 'A', secret: 'DB_PASSWORD' }, { variable: 'B', secret: 'B' }] })],
+    });
+    const { env, secrets } = record({ stage, secrets: new Map([['DB_PASSWORD', guess], ['B', guess]]) });
+    expect(new Set([...env, ...secrets].map(({ hash }) => hash)).size).toBe(4);
   });
 
   it('has of each step what it does, and not its variables, which stand by themselves', () => {

@@ -41,8 +41,20 @@ describe('an assignment', () => {
     expect(() => parseAssignment(wrong)).toThrow(words);
   });
 
+  test('whose stage has a key that this agent does not know is refused: it would do something else', () => {
+    const { plan } = assignment();
+    const [first, ...rest] = plan.steps;
+    for (const later of [
+      { ...plan, later: 1 },
+      { ...plan, steps: [{ ...first, later: 1 }, ...rest] },
+    ]) {
+      expect(() => parseAssignment(text({ plan: later }))).toThrow(/later/);
+    }
+  });
+
   test('of a newer coordinator, with more fields, is taken', () => {
-    expect(parseAssignment(text({ later: 1 }))).toEqual(assignment());
+    const facts = { ...assignment().facts, later: 1 };
+    expect(parseAssignment(text({ later: 1, facts }))).toEqual(assignment());
   });
 });
 

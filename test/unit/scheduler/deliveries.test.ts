@@ -21,7 +21,7 @@ beforeEach(() => {
   core = new Core();
   core.turn({
     kind: 'SetProject',
-    project: { id: project, name: 'app', url: '/srv/app.git', settings: defaultProjectSettings },
+    project: { id: project, name: 'app', url: '/srv/app.git', settings: { ...defaultProjectSettings, defaultBranch: 'main' } },
     isNew: true,
     by: 'ada',
   });
@@ -186,6 +186,50 @@ describe('a stage that deploys', () => {
     expect(core.stage(second).phase.kind).toBe('leased');
   });
 
+  it('is left to delivery where its attempt starts and ends in one turn', () => {
+    settings({ verify: ['./smoke.sh'] });
+    core.join(1);
+    const run = deploy(1);
+    request(1);
+    const { agent, token } = core.attempt(run);
+    const of = { kind: 'Report', agent, ref: { run, stage: 1, attempt: 1 }, token, at: 0 } as const;
+    core.turn(
+      { ...of, n: 1, report: { kind: 'AttemptStarted', executor: 'docker' } },
+      { ...of, n: 2, report: { kind: 'AttemptFinished', status: 'succeeded', logs: [] } },
+    );
+    // Its verify has not answered.
+    expect(core.view(run)).toMatchObject({ status: 'running', stages: [{ status: 'running' }] });
+    expect(core.events.at(-1)).toMatchObject({ kind: 'DeployStepsEnded' });
+  });
+
+  it('has seven days to find an agent from when it may start, however long it waited for its environment', () => {
+    const days = 24 * 60 * 60_000;
+    settings({ approval: { by: [], notAuthor: false } });
+    const run = deploy(1);
+    request(1);
+    const approval = () => {
+      const { phase } = [...core.state.deliveries.all.values()][0]!.open[0]!;
+      if (phase.kind !== 'approval') throw new Error(phase.kind);
+      return phase.binding;
+    };
+    core.pass(5 * days);
+    // Asked for again.
+    settings({ approval: { by: ['bob'], notAuthor: false } });
+    core.pass(5 * days);
+    tell({
+      kind: 'Approve',
+      ...at,
+      deployment: 1,
+      by: 'bob',
+      binding: approval(),
+      authors: { since: null, users: [] },
+    });
+    core.pass(6 * days);
+    expect(core.view(run).stages[0]).toMatchObject({ status: 'waiting' });
+    core.pass(days + 60_000);
+    expect(core.view(run).stages[0]).toMatchObject({ status: 'failed', failure: { kind: 'no-agent' } });
+  });
+
   it('waits no seven days for its environment to be leased by an agent, but for as long as delivery says', () => {
     settings({ approval: { by: [], notAuthor: false } });
     const run = deploy(1);
@@ -195,6 +239,36 @@ describe('a stage that deploys', () => {
     expect(core.events.findLast(({ kind }) => kind === 'DeployEnded')).toMatchObject({
       end: { kind: 'expired' },
     });
+  });
+});
+
+describe('a project', () => {
+  it('is not removed while a deployment of it is under way: added anew, another one could begin beside it', () => {
+    core.join(1);
+    const run = deploy(1);
+    request(1);
+    core.start(core.attempt(run));
+    const remove = { kind: 'RemoveProject', project, by: 'ada' } as const;
+    expect(core.turn(remove).answers).toMatchObject([
+      { kind: 'refused', message: expect.stringContaining('a deployment to staging is under way') as string },
+    ]);
+    core.finish(core.attempt(run));
+    expect(core.turn(remove).answers).toEqual([{ kind: 'done' }]);
+  });
+
+  it('whose newer pushes cancel older ones lets a deployment go on that has its environment', () => {
+    const own = { ...defaultProjectSettings, defaultBranch: 'main', cancelSuperseded: true };
+    const known = { id: project, name: 'app', url: '/srv/app.git', settings: own };
+    core.turn({ kind: 'SetProject', project: known, isNew: false, by: 'ada' });
+    core.join(1);
+    const run = deploy(1);
+    request(1);
+    core.start(core.attempt(run));
+    const waiting = deploy(2);
+    request(2);
+    deploy(3);
+    const canceled = core.events.flatMap((event) => (event.kind === 'CancelRequested' ? [event.run] : []));
+    expect(canceled).toEqual([waiting]);
   });
 });
 
@@ -282,7 +356,7 @@ describe('a deployment with a verify', () => {
     });
     return { run, effects };
   };
-  const verifies = { environment: 'staging', deployment: 1, verification: 1 };
+  const verifies = { environment: 'staging', deployment: 1, run: runId(1), verification: 1 };
 
   it.each([
     ['succeeded', 'succeeded', undefined],

@@ -68,6 +68,7 @@ describe('one environment', () => {
     expect(text({})).toEqual([
       'production free  git.example.org/team/app',
       '  approval    none: what is green goes there by itself',
+      '  branches    the default branch',
       '  bad verify  waits for somebody',
       '',
       'there now',
