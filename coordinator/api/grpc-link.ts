@@ -216,6 +216,7 @@ class Link {
       case 'accepted':
       case 'moved':
       case 'gate':
+      case 'delivery':
         throw new Error(`a report was answered ${answer.kind}`);
     }
   }

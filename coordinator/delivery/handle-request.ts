@@ -1,5 +1,9 @@
 /** Asking for a deployment, and for going back. */
-import { mostRecordCharacters, mostRecordItems, type DeploymentRecord } from '../../shared/model/deployment.js';
+import {
+  mostRecordCharacters,
+  mostRecordItems,
+  type DeploymentRecord,
+} from '../../shared/model/deployment.js';
 import type { DeliveryCommand, DeliveryHandled } from './command.js';
 import { keyOf } from './keys.js';
 import { presenceOf, rest } from './presence.js';

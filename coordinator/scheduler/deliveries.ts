@@ -71,7 +71,8 @@ export const orderFor = (state: State, stage: StageState): StageOrder =>
 
 /** Since when a stage may start that deploys, wall time; undefined: it may not, or deploys nothing. */
 export function lockedSince(state: State, stage: StageState): number | undefined {
-  const place = stage.outline.environment === undefined ? undefined : findPlace(state.deliveries, refOf(stage));
+  const place =
+    stage.outline.environment === undefined ? undefined : findPlace(state.deliveries, refOf(stage));
   const phase = place === undefined ? undefined : findOpen(place.environment, place.deployment)?.phase;
   return phase?.kind === 'locked' ? phase.since : undefined;
 }

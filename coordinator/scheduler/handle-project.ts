@@ -151,15 +151,17 @@ export function superseded(
   if (facts.event !== 'push' || facts.branch === undefined) return [];
   if (retryOf !== undefined && !speaksForBranch(known, { facts, retryOf })) return [];
   const tip = known.refs.get(`refs/heads/${facts.branch}`)?.tip;
-  return [...state.runs.values()]
-    .filter((other) => other.facts.project === facts.project && other.facts.event === 'push')
-    .filter((other) => facts.commit === tip || other.facts.commit !== tip)
-    .filter(
-      (other) => other.facts.branch === facts.branch && other.open > 0 && other.canceledBy === undefined,
-    )
-    // Cut off in the middle, it would leave an environment of which nobody knows what is there.
-    .filter((other) => !isDeploying(state.deliveries, other.run))
-    .map((other) => ({ kind: 'CancelRequested', run: other.run, by: `a newer push, run ${run}` }));
+  return (
+    [...state.runs.values()]
+      .filter((other) => other.facts.project === facts.project && other.facts.event === 'push')
+      .filter((other) => facts.commit === tip || other.facts.commit !== tip)
+      .filter(
+        (other) => other.facts.branch === facts.branch && other.open > 0 && other.canceledBy === undefined,
+      )
+      // Cut off in the middle, it would leave an environment of which nobody knows what is there.
+      .filter((other) => !isDeploying(state.deliveries, other.run))
+      .map((other) => ({ kind: 'CancelRequested', run: other.run, by: `a newer push, run ${run}` }))
+  );
 }
 
 /** A push that gets no run, and why. */

@@ -67,7 +67,12 @@ beforeEach(async () => {
   });
   await world.coordinator.perform({
     kind: 'SetProject',
-    project: { id: project, name: 'app', url: '/srv/app.git', settings: { ...defaultProjectSettings, defaultBranch: 'main' } },
+    project: {
+      id: project,
+      name: 'app',
+      url: '/srv/app.git',
+      settings: { ...defaultProjectSettings, defaultBranch: 'main' },
+    },
     isNew: true,
     by: 'ada',
   });

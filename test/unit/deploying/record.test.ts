@@ -57,7 +57,12 @@ describe('the record of a deployment', () => {
     const one = record({ stage, secrets });
     expect(JSON.stringify(one)).not.toContain('hunter2');
     expect(one.env.map(({ name }) => name)).toEqual(['LEVEL', 'step 1.URL']);
-    expect(one.secrets).toEqual([{ name: 'DB_PASSWORD', hash: keyedHash(key, { what: 'secret', name: 'DB_PASSWORD', value: 'hunter2-secret' }) }]);
+    expect(one.secrets).toEqual([
+      {
+        name: 'DB_PASSWORD',
+        hash: keyedHash(key, { what: 'secret', name: 'DB_PASSWORD', value: 'hunter2-secret' }),
+      },
+    ]);
     expect(record({ stage, secrets })).toEqual(one);
     expect(record({ stage, secrets: new Map([['DB_PASSWORD', 'other']]) }).secrets).not.toEqual(one.secrets);
     // Whoever has not the installation's key cannot try values.
@@ -69,9 +74,22 @@ describe('the record of a deployment', () => {
     const guess = 'hunter2-secret';
     const stage = planned(9, {
       env: { DB_PASSWORD: guess, OTHER: guess },
-      steps: [step(1, { secrets: [{ variable: 'A', secret: 'DB_PASSWORD' }, { variable: 'B', secret: 'B' }] })],
+      steps: [
+        step(1, {
+          secrets: [
+            { variable: 'A', secret: 'DB_PASSWORD' },
+            { variable: 'B', secret: 'B' },
+          ],
+        }),
+      ],
     });
-    const { env, secrets } = record({ stage, secrets: new Map([['DB_PASSWORD', guess], ['B', guess]]) });
+    const { env, secrets } = record({
+      stage,
+      secrets: new Map([
+        ['DB_PASSWORD', guess],
+        ['B', guess],
+      ]),
+    });
     expect(new Set([...env, ...secrets].map(({ hash }) => hash)).size).toBe(4);
   });
 

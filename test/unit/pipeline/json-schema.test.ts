@@ -41,7 +41,16 @@ describe('the JSON Schema for editors', () => {
   const objects = objectsIn(pipelineJsonSchema());
 
   it('has the keys that files may have, and no others', () => {
-    const shapes = [pipelineShape, onShape, notifyShape, stageShape, stepShape, buildShape, serviceShape, artifactShape];
+    const shapes = [
+      pipelineShape,
+      onShape,
+      notifyShape,
+      stageShape,
+      stepShape,
+      buildShape,
+      serviceShape,
+      artifactShape,
+    ];
     for (const shape of shapes) {
       const found = objects.find((object) => object.keys === Object.keys(shape).join(' '));
       expect(found, Object.keys(shape).join(' ')).toMatchObject({ closed: true });

@@ -21,7 +21,12 @@ beforeEach(() => {
   core = new Core();
   core.turn({
     kind: 'SetProject',
-    project: { id: project, name: 'app', url: '/srv/app.git', settings: { ...defaultProjectSettings, defaultBranch: 'main' } },
+    project: {
+      id: project,
+      name: 'app',
+      url: '/srv/app.git',
+      settings: { ...defaultProjectSettings, defaultBranch: 'main' },
+    },
     isNew: true,
     by: 'ada',
   });

@@ -302,11 +302,13 @@ export class Fleet {
       case 'Record':
         this.#send(() => this.#command({ kind: 'RunStored', run: effect.run }));
         break;
-      // The fleet drains nobody and has no projects, so nothing of these is ever asked for.
+      // The fleet drains nobody and has neither projects nor environments, so nothing of these is ever asked for.
       case 'Drain':
       case 'Trigger':
       case 'Notify':
       case 'Gate':
+      case 'Delivery':
+      case 'DescribeDeployment':
         break;
     }
   }
