@@ -10,6 +10,7 @@ import type { EnvironmentView as EnvironmentMessage } from '../../shared/wire/ge
 import type { SetEnvironmentRequest__Output } from '../../shared/wire/gen/gantry/v1/SetEnvironmentRequest.js';
 import { oneOf, parsed, required } from '../../shared/wire/wire-error.js';
 import type { Reach } from '../access/reach.js';
+import { ApiError } from './api-error.js';
 import { approve, reject } from './approve.js';
 import {
   diff,
@@ -88,7 +89,7 @@ export function grpcEnvironments(services: Services): Guarded<'Environments'> {
     },
     Hold: async (request, { user, reach }) => {
       const at = await resolve(request.environment, reach);
-      await hold(services, at, { by: user.name, reason: request.reason ?? '' });
+      await hold(services, at, { by: user.name, reason: reasonFrom(request.reason) });
       return {};
     },
     Resume: async (request, { user, reach }) => {
@@ -98,7 +99,8 @@ export function grpcEnvironments(services: Services): Guarded<'Environments'> {
     Settle: async (request, { user, reach }) => {
       const at = await resolve(request.environment, reach);
       const outcome = oneOf('outcome', ['good', 'bad'] as const, request.outcome);
-      const { deployment = 0, reason = '' } = request;
+      const { deployment = 0 } = request;
+      const reason = reasonFrom(request.reason);
       await settle(services, at, { deployment, outcome, by: user.name, reason });
       return {};
     },
@@ -110,8 +112,8 @@ export function grpcEnvironments(services: Services): Guarded<'Environments'> {
     },
     Reject: async (request, { user, reach }) => {
       const at = await resolve(request.environment, reach);
-      const { deployment = 0, reason = '' } = request;
-      await reject(services, { at, deployment, by: user, reason });
+      const { deployment = 0 } = request;
+      await reject(services, { at, deployment, by: user, reason: reasonFrom(request.reason) });
       return {};
     },
     Rollback: async (request, { user, reach }) => {
@@ -137,3 +139,14 @@ const answerMessage = ({ deployment, run, again }: Begun): DeploymentAnswer => (
   run: run ?? '',
   again,
 });
+
+/** It stays in the history for long. */
+const longestReason = 1_000;
+
+function reasonFrom(text = ''): string {
+  if (text.length <= longestReason) return text;
+  throw new ApiError(
+    'invalid',
+    `the reason has ${text.length} characters, at most ${longestReason} are kept`,
+  );
+}

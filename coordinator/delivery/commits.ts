@@ -15,6 +15,8 @@ const inverse = { newer: 'older', older: 'newer', diverged: 'diverged' } as cons
 /** What `one` is to `other`; undefined: it is to be asked for. */
 export function orderOf({ orders }: Environment, { one, other }: Pair): CommitOrder | 'same' | undefined {
   if (one === other) return 'same';
+  // While git does not answer, everything that waits is compared with everything.
+  if (orders.size === 0) return undefined;
   const known = orders.get(orderKey({ one, other }));
   if (known !== undefined) return known;
   const turned = orders.get(orderKey({ one: other, other: one }));

@@ -38,10 +38,10 @@ export function newerThan(environment: Environment, deployment: Deployment): Dep
  * mostly is: so a question for each answers who is, and not one for each two.
  */
 export function pairOfRivals(environment: Environment, deployment: Deployment): Pair | undefined {
-  return rivals(environment, deployment)
-    .toReversed()
-    .map((other) => pairOf(other, deployment))
-    .find((pair) => orderOf(environment, pair) === undefined);
+  const rival = rivals(environment, deployment).findLast(
+    (other) => orderOf(environment, pairOf(other, deployment)) === undefined,
+  );
+  return rival === undefined ? undefined : pairOf(rival, deployment);
 }
 
 const pairOf = (one: Deployment, other: Deployment): Pair => ({

@@ -8,6 +8,7 @@ import { stageTitle, type PlannedStage, type RunFacts } from '../../shared/model
 import type { Logger } from '../../shared/log.js';
 import { NotLeading, type Coordinator } from '../coordinator.js';
 import type { DeliveryCommand, StageRef } from '../delivery/command.js';
+import { findEnvironment } from '../delivery/state.js';
 import { latestResult } from '../history/record.js';
 import { orderFor } from '../scheduler/deliveries.js';
 import { findStage, type State } from '../scheduler/state.js';
@@ -85,6 +86,7 @@ export class Describing {
       throw new Error('the plan of the run is not in the plan store');
     }
     const { facts } = run.plan;
+    await this.#demandNothingNew(facts.project, environment, stage);
     const { event, trust, branch, title, by, force, project } = facts;
     const values = await secrets(project, environment, seenSecrets(facts, stage));
     const needed = await this.#needed(run, stage);
@@ -99,6 +101,20 @@ export class Describing {
       by,
       ...(force === undefined ? {} : { force }),
     };
+  }
+
+  /** An image that the stage builds itself is one that nobody has verified. */
+  async #demandNothingNew(project: ProjectId, environment: string, stage: PlannedStage): Promise<void> {
+    if (stage.steps.every(({ build, skipped }) => build === undefined || skipped === true)) return;
+    const from = await this.#options
+      .coordinator()
+      .read(
+        ({ state }) => findEnvironment(state.deliveries, { project, environment })?.settings.promotesFrom,
+      );
+    if (from === undefined) return;
+    throw new Impossible(
+      `${environment} takes what ${from} has verified, and this stage builds an image of its own: build it in a stage that ${from} needs too`,
+    );
   }
 
   async #needed(run: KnownRun, { needs, inputs }: PlannedStage): Promise<readonly Needed[]> {

@@ -129,7 +129,7 @@ export function describeDeploymentEnd(end: DeploymentEnd): string {
     case 'branch-refused':
       return `the environment takes deployments of ${takenBranches(end.only)} only, and the run is of ${end.branch === undefined ? 'none' : `branch ${end.branch}`} (\`gantry environments set --branches\`)`;
     case 'not-promoted':
-      return `${end.from} has not verified this commit with these artifacts and images: deploy them there first, or run it with \`--force REASON\``;
+      return `${end.from} has not verified this commit with these artifacts and images: deploy them there first, or vouch for them with \`gantry retry RUN --force REASON\``;
   }
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connect } from '../../coordinator/cli/grpc-client.js';
 import { identityOf } from '../../coordinator/cli/up/process-identity.js';
+import type { UpFile } from '../../coordinator/cli/up/up-file.js';
 import { eventually } from '../support/eventually.js';
 import { gantryMain, runProgram, startUp, type Up } from '../support/installation.js';
 
@@ -122,6 +123,10 @@ exec nats-server "$@"
     const withSquatter = { env: { ...env, GANTRY_NATS_SERVER: server() } };
     const up = (more: readonly string[], options: { env: Readonly<Record<string, string>> }) =>
       runProgram(process.execPath, [gantryMain, 'up', '--data', data, ...flags, ...more], options);
+    const recorded = async (): Promise<{ readonly daemons: unknown; readonly ports: unknown }> => {
+      const file = JSON.parse(await readFile(join(data, 'up.json'), 'utf8')) as UpFile;
+      return { daemons: file.daemons, ports: file.ports };
+    };
     const port = String(20_000 + (process.pid % 10_000));
 
     const asked = await up(['--nats-port', port], withSquatter);
@@ -129,6 +134,8 @@ exec nats-server "$@"
     expect(asked.code, asked.stderr).toBe(5);
     expect(asked.stderr).toContain(`port ${port} (NATS) is taken by node (pid ${squatterPid})`);
     expect(asked.stderr).toContain('leave --nats-port out');
+    // It told nobody its ports, so it keeps none.
+    expect(await recorded()).toEqual({ daemons: [], ports: { grpc: 0, http: 0, nats: 0, s3: 0 } });
 
     const first = await up(['--detach'], { env });
     expect(first.code, first.stderr).toBe(0);
@@ -139,7 +146,6 @@ exec nats-server "$@"
     expect(kept.code, kept.stderr).toBe(5);
     expect(kept.stderr).toMatch(new RegExp(`port \\d+ \\(NATS\\) is taken by node \\(pid ${squatterPid}\\)`));
     expect(kept.stderr).toContain('--nats-port');
-    const { daemons } = JSON.parse(await readFile(join(data, 'up.json'), 'utf8')) as { daemons: unknown[] };
-    expect(daemons).toEqual([]);
+    expect((await recorded()).daemons).toEqual([]);
   });
 });

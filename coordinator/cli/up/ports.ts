@@ -66,6 +66,18 @@ export class PortLost extends Error {
   }
 }
 
+/** For a port that may not move: one that was asked for, or that others know from an earlier start. */
+export function explainLoss(loss: PortLost, asked: Partial<Ports>): CliError {
+  const flag = `--${loss.portName}-port`;
+  return new CliError(exitCodes.refused, loss.message, {
+    remedies:
+      asked[loss.portName] === undefined
+        ? [`end what has it, or give another by ${flag}: agents and contexts then need the new address`]
+        : [`end what has it, or leave ${flag} out: a free port is found`],
+    cause: loss,
+  });
+}
+
 /**
  * The ports to use: those asked for (an error when taken), else those of last time, else the usual ones, else free
  * ones. A port that an adopted daemon holds counts as free for it.

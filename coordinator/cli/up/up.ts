@@ -19,7 +19,7 @@ import { lastLines, logFileOf, rotateLog } from './log-file.js';
 import { takeLock } from './lock.js';
 import type { UpOptions } from './options.js';
 import { portHeldBy } from './port-holder.js';
-import { choosePorts, isFree, noPorts, PortLost, portTitles } from './ports.js';
+import { choosePorts, explainLoss, isFree, noPorts, PortLost, portTitles } from './ports.js';
 import { identityOf, isAlive, type ProcessIdentity } from './process-identity.js';
 import { accepts, agentsReady, answers, hostOf, httpAnswers, natsAnswers, tlsOf } from './ready.js';
 import { findNatsServer, requireDocker } from './requirements.js';
@@ -114,7 +114,7 @@ class Up {
         return;
       } catch (error) {
         if (!(error instanceof PortLost)) throw error;
-        if (!this.#mayMove(error) || losses === tooManyLosses) throw this.#explainLoss(error);
+        if (!this.#mayMove(error) || losses === tooManyLosses) throw explainLoss(error, options.askedPorts);
         this.words.progress(`${error.message}; starting on other ports`);
         await this.#stopDaemons();
         this.#failed = undefined;
@@ -206,7 +206,9 @@ class Up {
     if (some) this.words.progress('stopping');
     await this.#stopDaemons();
     // What an earlier `up` left and this one did not get to adopt stays on record.
-    this.#record({ supervisor: null, daemons: this.#file.daemons.filter(isAlive), ready: null });
+    // Nobody was told the ports of a start that failed, so the next one is not held to them.
+    const ports = this.#file.ready === null ? (this.#kept ?? noPorts) : this.#file.ports;
+    this.#record({ supervisor: null, ports, daemons: this.#file.daemons.filter(isAlive), ready: null });
     if (some) this.words.progress('stopped');
   }
 
@@ -238,17 +240,6 @@ class Up {
 
   #mayMove({ portName }: PortLost): boolean {
     return this.#kept === undefined && (this.options.askedPorts[portName] ?? 0) === 0;
-  }
-
-  #explainLoss(loss: PortLost): CliError {
-    const flag = `--${loss.portName}-port`;
-    return new CliError(exitCodes.refused, loss.message, {
-      remedies:
-        this.options.askedPorts[loss.portName] === undefined
-          ? [`end what has it, or give another by ${flag}: agents and contexts then need the new address`]
-          : [`end what has it, or leave ${flag} out: a free port is found`],
-      cause: loss,
-    });
   }
 
   /** Whether a daemon listens: who answers on its port may be somebody else, who took it first. Throws PortLost. */

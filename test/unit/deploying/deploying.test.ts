@@ -280,6 +280,28 @@ describe('a deployment', () => {
     expect(ended).toContain('gantry environments add');
   });
 
+  it('of an image that its stage builds itself is impossible where only what was verified goes', async () => {
+    await deliver({
+      kind: 'SetEnvironment',
+      ...staging,
+      environment: 'first',
+      settings: defaultEnvironmentSettings,
+      by: 'ada',
+    });
+    await settings({ promotesFrom: 'first' });
+    const image = { context: '.', file: 'Dockerfile', args: {}, tags: ['app'], push: false };
+    const run = await submit(1, [
+      build,
+      deploy({ steps: [{ number: 1, name: 'image', run: '', build: image, env: {} }] }),
+    ]);
+    await work(run, 1, { artifact: 42 });
+    const ended = await until('the stage ends', async () => {
+      const is = await stageIs(run, 2);
+      return is?.startsWith('failed') === true && is;
+    });
+    expect(ended).toContain('builds an image of its own');
+  });
+
   it('is not asked for any more when its run was canceled meanwhile', async () => {
     await settings();
     const run = await submit(1, [build, deploy()]);
