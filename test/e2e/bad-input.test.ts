@@ -67,9 +67,15 @@ beforeAll(async () => {
   up = await startUp(['--agents', '1', '--slots', '2', '--repo-root', tmpdir()]);
 });
 afterAll(async () => {
-  const left = await runProgram('docker', ['ps', '-aq', '--filter', 'label=gantry.attempt']);
+  // Of this agent: others may use the same daemon.
+  const { agents } = (await up.json(['agents', 'ls'])) as {
+    readonly agents: readonly { readonly id: string }[];
+  };
+  const filters = agents.flatMap(({ id }) => ['--filter', `label=gantry.agent=${id}`]);
+  const left = await runProgram('docker', ['ps', '-aq', '--filter', 'label=gantry.attempt', ...filters]);
   await up.stop();
   for (const dir of dirs) await rm(dir, { recursive: true, force: true });
+  expect(agents).toHaveLength(1);
   expect(left.stdout).toBe('');
 });
 

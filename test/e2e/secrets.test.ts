@@ -109,12 +109,11 @@ const logOf = async (run: string, stage: string, step = '1'): Promise<string> =>
 /** The container of the run's only stage, once its step has printed this. */
 async function inTheMiddle(run: string, stage: string, printed: string): Promise<string> {
   await eventually('the step prints', async () => (await logOf(run, stage)).includes(printed), 60_000);
-  const filter = `label=gantry.attempt=${run}/1/1`;
-  const all = await runProgram('docker', ['ps', '-q', '--no-trunc', '--filter', 'label=gantry.attempt']);
-  const own = await runProgram('docker', ['ps', '-q', '--no-trunc', '--filter', filter]);
-  const [container] = (own.stdout.trim() === '' ? all : own).stdout.trim().split('\n');
-  if (container === undefined || container === '') throw new Error('no container runs');
-  return container;
+  const columns = '{{.Label "gantry.attempt"}} {{.ID}}';
+  const listed = await runProgram('docker', ['ps', '--no-trunc', '--format', columns]);
+  const own = listed.stdout.split('\n').find((line) => line.startsWith(`${run}/`));
+  if (own === undefined) throw new Error('no container of the run is there');
+  return own.split(' ')[1] ?? '';
 }
 
 const go = async (container: string): Promise<void> => {

@@ -2,12 +2,13 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { pino } from 'pino';
 
+import { anyFree } from '../../coordinator/cli/up/ports.js';
 import { agentJwt, type AgentSigner } from '../../coordinator/fleet/jwt-agent-access.js';
 import { initNats, loadNatsKeys } from '../../coordinator/fleet/nats-credentials.js';
 import type { AgentId } from '../../shared/model/ids.js';
@@ -35,15 +36,8 @@ export interface NatsServer {
   dispose(): Promise<void>;
 }
 
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
+/** Below what the kernel gives out for connections, so that nobody takes it before a server has bound it. */
+export const freePort = (): Promise<number> => anyFree('127.0.0.1');
 
 /**
  * `config`: text of a configuration for the given port and store directory, or a file that is written into the
