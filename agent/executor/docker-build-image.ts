@@ -128,11 +128,6 @@ function buildError(step: number, error: unknown, { agent }: BoxHouse): Error {
   if (/no space left on device/i.test(message)) {
     return new ExecutorError({ kind: 'disk-full', agent, message }, { cause: error });
   }
-  // Commands run in the network of the box.
-  if (/cannot join network|no such container/i.test(message)) {
-    const ended = `the box ended while step ${step} built an image: ${message}`;
-    return new ExecutorError({ kind: 'box-broken', message: ended }, { cause: error });
-  }
   if (isTransient(message, statusOf(error)) && /^(?:Get |error pulling|received unexpected)/.test(message)) {
     const image = 'of the Dockerfile';
     return new ExecutorError(

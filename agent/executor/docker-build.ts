@@ -201,7 +201,7 @@ class DockerBuild implements RunningStep {
     } catch (error) {
       // Held by a former process, or ended.
       if (statusOf(error) !== 409) throw error;
-      if ((await container.inspect()).State.Running) return;
+      if (await isRunning(container)) return;
       const message = `the box had ended when step ${this.#command.number} was to build an image`;
       throw new ExecutorError({ kind: 'box-broken', message }, { cause: error });
     }
@@ -217,8 +217,7 @@ class DockerBuild implements RunningStep {
 
   /** The reason stands at the end of the log too, where whoever reads it looks for it. */
   async #failed(error: unknown): Promise<StepExit> {
-    const { house } = this.#options;
-    const exit = exitOf(error, house.agent);
+    const exit = await this.#exitOf(error);
     const message = exit.kind === 'failed' && 'message' in exit.failure ? exit.failure.message : '';
     if (message !== '' && !this.#lastSaid.includes(message)) {
       // A full disk may be the very reason.
@@ -227,10 +226,31 @@ class DockerBuild implements RunningStep {
     return exit;
   }
 
+  /** Commands of a build run in the network of the box: without it they fail in many words. */
+  async #exitOf(error: unknown): Promise<StepExit> {
+    const { house, container } = this.#options;
+    const exit = exitOf(error, house.agent);
+    const isTheirs =
+      exit.kind === 'exited' || (exit.kind === 'failed' && exit.failure.kind === 'build-failed');
+    if (!isTheirs || (await isRunning(container))) return exit;
+    const why = exit.kind === 'failed' && 'message' in exit.failure ? `: ${exit.failure.message}` : '';
+    const message = `the box ended while step ${this.#command.number} built an image${why}`;
+    return { kind: 'failed', failure: { kind: 'box-broken', message } };
+  }
+
   #result(exit: StepExit, built?: BuiltImage): StepResult {
     return { exit, logBytes: this.log.bytes, ...(built === undefined ? {} : { built }) };
   }
 }
+
+/** Where the daemon does not say, it is. */
+const isRunning = async (container: Docker.Container): Promise<boolean> => {
+  try {
+    return (await container.inspect()).State.Running;
+  } catch (error) {
+    return statusOf(error) !== 404;
+  }
+};
 
 function exitOf(error: unknown, agent: string): StepExit {
   if (error instanceof BuildCommandFailed) return { kind: 'exited', exitCode: error.exitCode };
