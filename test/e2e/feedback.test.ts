@@ -189,6 +189,10 @@ describe('A coordinator that is killed between event and delivery', () => {
     await killCoordinator();
     smtp.answer = () => undefined;
     await mailed(run, ada.mail);
+    // Between the server's word and the journal a kill would have it told again, under the same id.
+    await eventually('the mail is on record', async () =>
+      new RegExp(`"run":"${run}".*"mail:.*"told of a run"`).test(await up.logOf('coordinator')),
+    );
     await killCoordinator();
     // What was told is not told again: what comes after it is told, and that alone.
     const next = await pushed(remote, pipeline('true', rules));
