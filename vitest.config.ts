@@ -1,9 +1,10 @@
 import { defineConfig } from 'vitest/config';
 
 /**
- * One project per kind of proof. `unit` needs nothing but Node; `contract` and `integration` start real servers;
- * `e2e` runs the built programs as processes. Files of the later three share two cores with the servers they
- * start, so they run one file at a time.
+ * One project per kind of proof. `unit` needs nothing but Node; `contract` and `integration` start real servers; `e2e` runs
+ * the built programs as processes. Files of `contract` have the Docker daemon and the two cores to themselves, one after the
+ * other. Those of `integration` and `e2e` mostly wait, so two run at once: each looks for its own containers, ports and
+ * directories only.
  */
 export default defineConfig({
   test: {
@@ -24,7 +25,7 @@ export default defineConfig({
           include: ['test/integration/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
+          maxWorkers: 2,
         },
       },
       {
@@ -33,7 +34,7 @@ export default defineConfig({
           include: ['test/e2e/**/*.test.ts'],
           testTimeout: 180_000,
           hookTimeout: 240_000,
-          fileParallelism: false,
+          maxWorkers: 2,
         },
       },
     ],

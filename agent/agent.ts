@@ -41,6 +41,8 @@ export interface AgentOptions {
 const diskCheckMs = 10_000;
 /** How long ending everything may take: grace of the steps, last logs and reports. */
 const endAllMs = 20_000;
+/** What has ended and only brings its logs to storage, which may be away, has a moment: the next start goes on with it. */
+const lastLogsMs = 2_000;
 const maxMirrors = 50;
 /** Ended attempts that are remembered, in case their assignment is delivered once more. */
 const rememberedEnds = 1000;
@@ -119,11 +121,26 @@ export class Agent {
   /** What can be reported within a limit of time is reported, the rest at the next start. */
   async #endAll(): Promise<void> {
     for (const attempt of this.#attempts.values()) attempt.stop({ kind: 'agent-stopped' });
-    await this.#runsOr(AbortSignal.timeout(this.#session.linked ? endAllMs : endAllMs / 4));
+    const late = AbortSignal.timeout(this.#session.linked ? endAllMs : endAllMs / 4);
+    const over = new AbortController();
+    const enough = AbortSignal.any([late, over.signal]);
+    void this.#untilReported(enough).then(() => over.abort());
+    await this.#runsOr(enough);
+    over.abort();
     for (const attempt of this.#attempts.values()) attempt.stop({ kind: 'handed-over' });
     await Promise.allSettled(this.#runs);
     // Boxes of attempts that could not be reported in time.
     await this.#options.tools.executor.sweep(new Set());
+  }
+
+  /** Nothing but logs is left, and they have had their moment; or it is too late. Never rejects. */
+  async #untilReported(late: AbortSignal): Promise<void> {
+    try {
+      while (this.#busySlots() > 0) await pause(50, undefined, { signal: late });
+      await pause(lastLogsMs, undefined, { signal: late });
+    } catch {
+      // Too late, or nothing is left to wait for.
+    }
   }
 
   /** Returns how many boxes were taken over. */
