@@ -116,7 +116,7 @@ describe('What is green on main', () => {
   it('is not promoted past a staging that has not verified it, unless somebody vouches for it', async () => {
     const app = await project('unverified');
     await app.push('zero');
-    await app.break('staging', true);
+    await app.break('staging', 'one');
     const commit = await app.push('one');
     const { run } = await app.deployed('staging', commit, 'failed');
     const shown = await eventually('the end of the run', async () => {
@@ -127,7 +127,6 @@ describe('What is green on main', () => {
     expect(shown.stages[1]?.failure).toMatchObject({ kind: 'not-deployed' });
     const left = await app.gantry(['retry', run, '--force', 'staging is a toy'], as('ada'));
     expect(left.code, left.stdout).toBe(5);
-    await app.break('staging', false);
   });
 
   it('that names an environment nobody added is an invalid pipeline, and told with the command', async () => {
@@ -269,10 +268,9 @@ describe('A rollback', () => {
     const first = await app.push('one');
     await app.deployed('production', first, 'verified');
     const artifact = await app.file('production');
-    await app.break('production', true);
+    await app.break('production', 'two');
     const second = await app.push('two');
     await app.deployed('production', second, 'failed');
-    await app.break('production', false);
     await eventually('the rollback', async () => {
       const { current } = await app.environment('production');
       return current?.rollbackOf != null && current.status === 'verified';

@@ -48,7 +48,7 @@ fi
 
 /** What it verifies is what stands there, and that it is this commit's. */
 const verifyScript = `here=$SERVERS/$GANTRY_ENVIRONMENT
-[ ! -e $here.broken ] || { echo "$GANTRY_ENVIRONMENT does not answer"; exit 1; }
+[ "$(cat $here.broken 2>/dev/null)" != "$(head -n 1 app.txt)" ] || { echo "$GANTRY_ENVIRONMENT does not answer"; exit 1; }
 grep -q "^put $GANTRY_COMMIT" $here.log && cmp app.txt $here
 `;
 
@@ -166,10 +166,9 @@ export class DeliveryProject {
     await rm(join(this.servers, `${environment}.hold`), { force: true });
   }
 
-  /** Whether the verify of an environment fails. */
-  async break(environment: string, isBroken: boolean): Promise<void> {
-    const file = join(this.servers, `${environment}.broken`);
-    await (isBroken ? writeFile(file, '') : rm(file, { force: true }));
+  /** The verify of this version fails there: what is rolled back to in the same moment is another one. */
+  async break(environment: string, version: string): Promise<void> {
+    await writeFile(join(this.servers, `${environment}.broken`), `${version}\n`);
   }
 
   /** Empty: there is none. */
