@@ -52,6 +52,8 @@ const project = (
   options: Pick<DeliveryProjectOptions, 'staging' | 'production'> = {},
 ): Promise<DeliveryProject> => DeliveryProject.make({ up, root, name, ...options });
 
+/** A run, and the run of its verify. */
+const rollbackMs = 60_000;
 const approval = ['--approval'];
 
 const mailTo = (to: string, ...words: readonly string[]): Promise<CaughtMail> =>
@@ -251,10 +253,14 @@ describe('A rollback', () => {
     await app.secret('newer-token', '--environment', 'production');
     const back = await app.gantry(['rollback', 'production'], as('bob'));
     expect(back.code, back.stderr).toBe(0);
-    const there = await eventually('the rollback', async () => {
-      const { current } = await app.environment('production');
-      return current?.rollbackOf != null && current.status === 'verified' ? current : undefined;
-    });
+    const there = await eventually(
+      'the rollback',
+      async () => {
+        const { current } = await app.environment('production');
+        return current?.rollbackOf != null && current.status === 'verified' ? current : undefined;
+      },
+      rollbackMs,
+    );
     expect(there.commit).toBe(first);
     expect(await app.file('production')).toBe(artifact);
     expect(await app.file('production.token')).toBe('nekot-rewen\n');
@@ -271,10 +277,14 @@ describe('A rollback', () => {
     await app.break('production', 'two');
     const second = await app.push('two');
     await app.deployed('production', second, 'failed');
-    await eventually('the rollback', async () => {
-      const { current } = await app.environment('production');
-      return current?.rollbackOf != null && current.status === 'verified';
-    });
+    await eventually(
+      'the rollback',
+      async () => {
+        const { current } = await app.environment('production');
+        return current?.rollbackOf != null && current.status === 'verified';
+      },
+      rollbackMs,
+    );
     expect(await app.file('production')).toBe(artifact);
     expect((await mailTo(ops, 'selfheal', 'production', 'verify failed')).text).toContain(second.slice(0, 8));
     await mailTo(ops, 'selfheal', 'roll');
