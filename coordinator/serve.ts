@@ -50,8 +50,10 @@ import { gateHookEnvironment } from './secrets/gate-hook.js';
 import { GateRepositories } from './source/gate-repositories.js';
 import { ProjectRepositories } from './source/project-repositories.js';
 import { pollerOf, triggersOf, webhookOf } from './triggers/assemble.js';
+import { RecentPipelines } from './api/recent-pipelines.js';
 import { startOwnRun } from './api/start-own-run.js';
 import { startPush } from './api/start-push.js';
+import { StoredBundles } from './api/stored-bundles.js';
 import { startHttpServer } from './web/http-server.js';
 
 export interface Serving {
@@ -237,6 +239,8 @@ async function assemble(
     history,
     plans,
     blobs,
+    bundles: new StoredBundles(blobs),
+    pipelines: new RecentPipelines(),
     liveLog: live,
     agentAccess: nats.agents,
     progress,

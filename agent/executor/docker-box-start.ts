@@ -1,6 +1,7 @@
 /** Starts the container of a box and waits until its supervisor answers. */
 import { randomBytes } from 'node:crypto';
-import { chown, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdirSync } from 'node:fs';
+import { chown, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type Docker from 'dockerode';
 import type { BoxRecord } from './box-record.js';
@@ -44,12 +45,16 @@ export async function startBox(options: {
   const user = boxUser(spec.user);
   const hello = randomBytes(8).toString('hex');
   const home = join(spec.slot.root, 'home');
-  for (const directory of [inDirectory, home]) await mkdir(directory, { recursive: true, mode: 0o755 });
-  await writeFile(join(inDirectory, 'hello'), `${hello}\n`, { mode: 0o644 });
+  // At once: as the slot's own directories (workspace/slots.ts), the container waits for them.
+  for (const directory of [inDirectory, home]) mkdirSync(directory, { recursive: true, mode: 0o755 });
+  // Needed by its start, not by its creation.
+  const greeted = writeFile(join(inDirectory, 'hello'), `${hello}\n`, { mode: 0o644 });
+  greeted.catch(() => undefined); // Awaited below.
   const answer = (networkId: string): Promise<Answered> =>
     startContainer({
       house,
       signal,
+      greeted,
       wanted: boxContainer({
         owned,
         image,
@@ -91,9 +96,11 @@ export async function startBox(options: {
 async function startContainer(options: {
   readonly house: BoxHouse;
   readonly wanted: Docker.ContainerCreateOptions;
+  /** What the container finds when it starts is written. */
+  readonly greeted: Promise<void>;
   readonly signal: AbortSignal;
 }): Promise<Answered> {
-  const { house, signal } = options;
+  const { house, signal, greeted } = options;
   signal.throwIfAborted();
   const container = await house.docker.createContainer(options.wanted);
   const link = new DockerLink({ container, limits: house.limits, log: house.log });
@@ -101,6 +108,7 @@ async function startContainer(options: {
     // Before the start: what a container says at once is lost to whoever attaches afterwards.
     await link.attach();
     const greeting = link.greeting(AbortSignal.any([signal, AbortSignal.timeout(greetingMs)]));
+    await greeted;
     await container.start();
     return { container, link, greeting: await greeting };
   } catch (error) {

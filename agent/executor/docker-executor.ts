@@ -71,6 +71,10 @@ class DockerExecutor implements Executor {
     return this.#images.resolve(image, options);
   }
 
+  likelyImage(image: string, pinned: string | undefined): string | undefined {
+    return this.#images.likely(image, pinned);
+  }
+
   async openBox(spec: BoxSpec, signal: AbortSignal): Promise<DockerBox> {
     signal.throwIfAborted();
     const box = await openDockerBox(await this.#open(), spec, signal);

@@ -6,6 +6,7 @@
  * exception, and the only way for an image that exists on this machine alone.
  */
 import type Docker from 'dockerode';
+import { Recent } from '../../shared/async/recent.js';
 import { registryOf, type RegistryAccess } from '../../shared/model/registry.js';
 import { accessRemedy, authFor } from './docker-auth.js';
 import { daemonError, isUnreachable, statusOf, wordsOf } from './docker-daemon.js';
@@ -21,6 +22,7 @@ import {
 import { PullTally, type PullEvent } from './pull-progress.js';
 
 const progressEveryMs = 200;
+const rememberedImages = 256;
 
 export interface ResolveOptions {
   readonly pinned?: string;
@@ -46,6 +48,8 @@ export class DockerImages {
   readonly #docker: Docker;
   readonly #localImages: readonly string[];
   readonly #pulls = new Map<string, Pull>();
+  /** What references were resolved to. */
+  readonly #resolved = new Recent<string, string>(rememberedImages);
 
   constructor(docker: Docker, localImages: readonly string[]) {
     this.#docker = docker;
@@ -53,6 +57,23 @@ export class DockerImages {
   }
 
   async resolve(image: string, options: ResolveOptions): Promise<string> {
+    try {
+      const resolved = await this.#resolve(image, options);
+      this.#resolved.set(image, resolved);
+      return resolved;
+    } catch (error) {
+      this.#resolved.delete(image);
+      throw error;
+    }
+  }
+
+  /** Without asking anybody; what was resolved may have been moved or removed since. */
+  likely(image: string, pinned: string | undefined): string | undefined {
+    const last = this.#resolved.get(image);
+    return pinned === undefined || pinned === last ? last : undefined;
+  }
+
+  async #resolve(image: string, options: ResolveOptions): Promise<string> {
     if (options.pinned !== undefined) return this.#havePinned(image, options.pinned, options);
     if (!isImageReference(image)) {
       const message =

@@ -188,6 +188,11 @@ export interface Executor {
       readonly signal: AbortSignal;
     },
   ): Promise<string>;
+  /**
+   * What `resolveImage` will probably answer, as it did the last time in this process; asks nobody. A box may be opened from
+   * it meanwhile, and no step run in it before `resolveImage` has answered the same.
+   */
+  likelyImage(image: string, pinned: string | undefined): string | undefined;
   /** Starts box and services (waits until those are ready). Aborting removes what was begun. */
   openBox(spec: BoxSpec, signal: AbortSignal): Promise<Box>;
   /** Boxes of this agent that exist, running or not. */

@@ -78,6 +78,10 @@ class HostExecutor implements Executor {
     if (said?.kind !== 'unreadable') throw broken(missing(said?.kind === 'missing' ? said.program : 'sh'));
   }
 
+  likelyImage(): undefined {
+    return undefined;
+  }
+
   /** Images mean nothing here; the reference is its own answer. */
   resolveImage(image: string, options: { readonly pinned?: string }): Promise<string> {
     if (!this.#options.ignoreImage) return Promise.reject(imageRefused(image));

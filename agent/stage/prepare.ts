@@ -2,11 +2,12 @@
  * From an assignment to a box whose workspace holds the code and the artifacts of the needed stages.
  *
  *     slot ───────────────────────┬─ checkout ─── artifacts of needs ─┬─ hand the files to the box's user ─► ready
- *     images, pulled if needed ───┴─ box, services ───────────────────┤
+ *     images, pulled if needed ───┴─ box, services ───────────────────┤   (the box: from a likely image meanwhile)
  *     secrets ────────────────────────────────────────────────────────┘
  *
  * The lines run side by side: the box only needs the slot's directories. When one fails the others are given up.
  */
+import type { Assignment } from '../../shared/model/agent.js';
 import type { GitCredential } from '../../shared/git/credential.js';
 import type { PlannedService } from '../../shared/model/pipeline.js';
 import { sameReferences } from '../executor/image-reference.js';
@@ -25,16 +26,18 @@ export async function prepare(context: AttemptContext): Promise<Box> {
   const signal = AbortSignal.any([stop.wanted, both.signal]);
   const resolving = resolveImages(context, signal);
   const knowing = context.secrets.get(signal);
+  // Nothing waits for this line: a slot that the record does not know of is made anew by the next process.
+  const noting = record.append({ kind: 'preparing' });
   // Looked at below, unless something else fails before.
-  knowing.catch(() => undefined);
-  const slot = await slotWhile(context, resolving).catch((error: unknown) => {
+  for (const each of [resolving, knowing, noting]) each.catch(() => undefined);
+  const slot = await makeSlot(context).catch((error: unknown) => {
     both.abort(error);
     throw error;
   });
   const filling = fill(context, slot, signal);
   const boxing = openBox(context, { slot, resolving }, signal);
   try {
-    const [, { box, ready }] = await Promise.all([filling, boxing, knowing]);
+    const [, { box, ready }] = await Promise.all([filling, boxing, knowing, noting]);
     await workspaces.giveTo(slot, box.owner);
     stop.wanted.throwIfAborted();
     await record.append(ready);
@@ -47,13 +50,7 @@ export async function prepare(context: AttemptContext): Promise<Box> {
   }
 }
 
-/** Makes the slot. The images are resolved meanwhile, and if they cannot be, that is `openBox`'s to say. */
-async function slotWhile(
-  { record, stop, tools, ref }: AttemptContext,
-  resolving: Promise<unknown>,
-): Promise<SlotDirectories> {
-  resolving.catch(() => undefined);
-  await record.append({ kind: 'preparing' });
+async function makeSlot({ stop, tools, ref }: AttemptContext): Promise<SlotDirectories> {
   const slot = await tools.workspaces.create(ref);
   stop.wanted.throwIfAborted();
   return slot;
@@ -115,18 +112,61 @@ async function resolveImages(context: AttemptContext, signal: AbortSignal): Prom
   return { kind: 'ready', services, ...(image === undefined ? {} : { image }) };
 }
 
+interface Opened {
+  readonly box: Box;
+  readonly ready: Ready;
+}
+
 async function openBox(
   context: AttemptContext,
   from: { readonly slot: SlotDirectories; readonly resolving: Promise<Ready> },
   signal: AbortSignal,
-): Promise<{ readonly box: Box; readonly ready: Ready }> {
-  const ready = await from.resolving;
-  signal.throwIfAborted();
-  const box = await context.tools.executor.openBox(
-    boxSpec(context, from.slot, ready, progressOf(context)),
-    signal,
-  );
-  return { box, ready };
+): Promise<Opened> {
+  const open = async (ready: Ready, until: AbortSignal): Promise<Opened> => {
+    until.throwIfAborted();
+    const spec = boxSpec(context, from.slot, ready, progressOf(context));
+    return { box: await context.tools.executor.openBox(spec, until), ready };
+  };
+  const likely = likelyReady(context);
+  if (likely === undefined) return open(await from.resolving, signal);
+  const guess = new AbortController();
+  const opening = open(likely, AbortSignal.any([signal, guess.signal]));
+  const giveUp = async (why: unknown): Promise<void> => {
+    guess.abort(why);
+    const opened = await opening.catch(() => undefined);
+    if (opened !== undefined) await removeUnused(context, opened.box);
+  };
+  // Looked at once the image is known.
+  opening.catch(() => undefined);
+  const ready = await from.resolving.catch(async (error: unknown) => {
+    await giveUp(error);
+    throw error;
+  });
+  if (ready.image === likely.image) {
+    const opened = await opening.catch(() => undefined);
+    if (opened !== undefined) return { ...opened, ready };
+  } else {
+    await giveUp(new Error('the image is another than it was the last time'));
+  }
+  return open(ready, signal);
+}
+
+/**
+ * What the image probably is: the box is opened from it while that is found out, which takes a few ms of the daemon and,
+ * over a network, the round trips of a registry. No step runs before it is certain. A service would run its own program at
+ * once, so a stage that has some waits.
+ */
+function likelyReady({ record, tools }: AttemptContext): Ready | undefined {
+  const { plan } = record.state.assignment;
+  if (plan.image === undefined || tools.settings.ignoreImage || plan.services.length > 0) return undefined;
+  const image = tools.executor.likelyImage(plan.image, pinOf(record.state.assignment, plan.image));
+  return image === undefined ? undefined : { kind: 'ready', image, services: [] };
+}
+
+/** What the run has taken this image for before, on any agent. */
+function pinOf({ images }: Assignment, image: string): string | undefined {
+  const known = sameReferences(image).find((each) => Object.hasOwn(images, each));
+  return known === undefined ? undefined : images[known];
 }
 
 /** By the run's pin where it has one; what is found is reported. */
@@ -136,9 +176,7 @@ export async function resolveImage(
   onProgress: OnProgress,
   signal: AbortSignal,
 ): Promise<string> {
-  const { images } = context.record.state.assignment;
-  const known = sameReferences(image).find((each) => Object.hasOwn(images, each));
-  const pinned = known === undefined ? undefined : images[known];
+  const pinned = pinOf(context.record.state.assignment, image);
   const digest = await context.tools.executor.resolveImage(image, {
     ...(pinned === undefined ? {} : { pinned }),
     registries: () => context.secrets.registries(signal),

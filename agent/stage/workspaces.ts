@@ -1,7 +1,8 @@
 /** Workspaces as the recipe wants them, out of slots, mirrors and checkouts. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, rm } from 'node:fs/promises';
+import { chmodSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Transfer } from '../../shared/blob/transfer.js';
 import type { Source } from '../../shared/model/pipeline.js';
@@ -25,7 +26,7 @@ export function createWorkspaces(options: WorkspacesOptions): Workspaces {
     create: async (ref) => {
       const slot = await slots.create(ref);
       // A step that drops to another user must get in. The slot around it stays closed to the rest of the machine.
-      await chmod(slot.workspace, 0o755);
+      chmodSync(slot.workspace, 0o755);
       return slot;
     },
     at: (ref) => slots.slotOf(ref),

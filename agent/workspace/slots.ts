@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { mkdir, readdir, rename, statfs } from 'node:fs/promises';
 import path from 'node:path';
 import { sleep } from '../../shared/async/sleep.js';
@@ -49,13 +50,21 @@ export class Slots {
     return { root, workspace: path.join(root, 'workspace'), out: path.join(root, 'out') };
   }
 
-  /** Makes an empty slot. One left over from preparing the same attempt before is thrown away. */
+  /**
+   * Makes an empty slot. One left over from preparing the same attempt before is thrown away. At once, not by the thread
+   * pool: a container waits for it, and three directories take 0.1 ms, where four turns of the pool took 2 of the 9 ms from a
+   * submit to its container, for in between this process does all else that begins with a stage.
+   */
   async create(ref: AttemptRef): Promise<Slot> {
     const slot = this.slotOf(ref);
-    await this.discard(slot.root);
-    await mkdir(slot.root, { mode: 0o700 });
-    await mkdir(slot.workspace, { mode: 0o700 });
-    await mkdir(slot.out, { mode: 0o700 });
+    try {
+      mkdirSync(slot.root, { mode: 0o700 });
+    } catch (error) {
+      if (!isCode(error, 'EEXIST')) throw error;
+      await this.discard(slot.root);
+      mkdirSync(slot.root, { mode: 0o700 });
+    }
+    for (const each of [slot.workspace, slot.out]) mkdirSync(each, { mode: 0o700 });
     return slot;
   }
 
@@ -81,7 +90,7 @@ export class Slots {
     try {
       await rename(directory, target);
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return;
+      if (isCode(error, 'ENOENT')) return;
       throw error;
     }
     this.sweep();
@@ -141,6 +150,9 @@ export class Slots {
     return readdir(this.#trash).catch(() => []);
   }
 }
+
+const isCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code;
 
 /**
  * Deletes hostile trees by `rm`, which descends by descriptor: Node's own `rm` joins paths, and a step can nest directories

@@ -48,8 +48,7 @@ export function grpcRuns(services: Services): Guarded<'Runs'> {
     PrepareSource: async (request, { signal }) => {
       const digest = parsed('digest', 'a SHA-256', parseSha256, request.digest);
       const bytes = request.bytes ?? 0;
-      const stored = await services.blobs.head(bundleKey(digest), { signal });
-      if (stored?.bytes === bytes) return { present: true };
+      if (await services.bundles.has({ digest, bytes }, signal)) return { present: true };
       const url = await services.blobs.presignPut(bundleKey(digest), { expiresSeconds: 900, bytes });
       return { present: false, put: urlToWire({ method: 'PUT', url: url.reveal(), headers: {} }) };
     },

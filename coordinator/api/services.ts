@@ -14,6 +14,7 @@ import type { AgentAccess } from '../fleet/agent-access.js';
 import type { History } from '../history/history.js';
 import type { RunEvents } from '../history/run-events.js';
 import type { PlanStore } from '../journal/plans.js';
+import type { RecentPipelines } from './recent-pipelines.js';
 import type { Vault } from '../secrets/vault.js';
 import type { GateRepositories } from '../source/gate-repositories.js';
 import type { ProjectRepositories } from '../source/project-repositories.js';
@@ -21,6 +22,7 @@ import type { Poller } from '../triggers/poller.js';
 import type { LiveLog } from '../logs/live-log.js';
 import type { PipelineAt, PipelineRequest } from '../source/pipeline-at.js';
 import type { ProgressBoard } from './progress-board.js';
+import type { StoredBundles } from './stored-bundles.js';
 
 export interface Services {
   readonly coordinator: Coordinator;
@@ -28,6 +30,8 @@ export interface Services {
   readonly history: History;
   readonly plans: PlanStore;
   readonly blobs: BlobStore;
+  readonly bundles: StoredBundles;
+  readonly pipelines: RecentPipelines;
   readonly liveLog: LiveLog;
   readonly agentAccess: AgentAccess;
   readonly progress: ProgressBoard;

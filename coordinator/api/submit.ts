@@ -2,7 +2,6 @@
  * Submitting a run: read the pipeline, compile it, make the plan durable, then ask the leader. Answers only after the
  * run is durable. The caller makes the id, so asking twice is harmless: same id and content, same answer.
  */
-import { bundleKey } from '../../shared/blob/layout.js';
 import type { CommitId, ProjectId, RunId, Sha256 } from '../../shared/model/ids.js';
 import type { GitCredential } from '../../shared/git/credential.js';
 import type { Plan, PlannedStage, RunFacts, Source, Trust } from '../../shared/model/pipeline.js';
@@ -10,7 +9,6 @@ import { normalizeRepositoryUrl, projectOf } from '../../shared/git/repository-u
 import type { UserCaller } from '../access/caller.js';
 import { includes } from '../access/rights.js';
 import { mayRetrySeeSecrets, maySeeSecrets } from '../access/secrets-right.js';
-import { compilePipeline } from '../pipeline/compile.js';
 import { planRun } from '../pipeline/plan-run.js';
 import { conditionsOf } from '../pipeline/run-conditions.js';
 import { renderDiagnostics } from '../pipeline/render.js';
@@ -76,7 +74,7 @@ async function submitNow(services: Services, order: SubmitOrder, signal: AbortSi
       `${found.where} has no .gantry.yml: write one with \`gantry init\` and commit it`,
     );
   }
-  const compiled = compilePipeline(found.text, { file: found.file });
+  const compiled = services.pipelines.compile(found.text, { file: found.file });
   if (!compiled.ok) {
     throw new ApiError(
       'invalid',
@@ -252,8 +250,7 @@ interface FoundSource {
 
 /** Throws refused unless the bundle is in storage whole. */
 async function checkBundle(services: Services, source: SubmitBundle, signal: AbortSignal): Promise<void> {
-  const stored = await services.blobs.head(bundleKey(source.digest), { signal });
-  if (stored?.bytes === source.bytes) return;
+  if (await services.bundles.has(source, signal)) return;
   throw new ApiError(
     'refused',
     `the bundle ${source.digest.slice(0, 12)} is not in storage: upload it again`,

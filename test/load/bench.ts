@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { ensureTestImage } from '../support/images.js';
 import { measureArtifacts } from './artifacts.js';
 import { measureCore } from './core.js';
-import { recordDocker } from './docker-socket.js';
+import { recordDocker } from './recorded-socket.js';
 import { startFleet } from './fleet.js';
 import { measureFlood, measureLine } from './logs.js';
 import { Report } from './measure.js';

@@ -125,6 +125,8 @@ export class ScriptedMachine {
   readonly boxes = new Map<string, ScriptedBox>();
   /** Removed ones too. */
   readonly all: ScriptedBox[] = [];
+  /** What images are taken for before they are resolved. */
+  readonly likely = new Map<string, string>();
   /** What a step does when it is told to end; by default it obeys at once. */
   onTerminate: (step: ScriptedStep) => void = (step) => step.end({ kind: 'terminated' });
   /** Runs when a step starts; by default nothing: the test ends it. */
@@ -162,6 +164,10 @@ export class ScriptedExecutor implements Executor {
 
   async check(): Promise<void> {
     await this.#trace.enter('check');
+  }
+
+  likelyImage(image: string, pinned: string | undefined): string | undefined {
+    return this.machine.likely.get(image) ?? pinned;
   }
 
   async resolveImage(image: string, options: Parameters<Executor['resolveImage']>[1]): Promise<string> {

@@ -18,6 +18,8 @@ import {
 import type { Plan } from '../../../shared/model/pipeline.js';
 import { ProgressBoard } from '../../../coordinator/api/progress-board.js';
 import type { Services } from '../../../coordinator/api/services.js';
+import { StoredBundles } from '../../../coordinator/api/stored-bundles.js';
+import { RecentPipelines } from '../../../coordinator/api/recent-pipelines.js';
 import { isLeaseProof } from '../../../coordinator/access/tokens.js';
 import { Coordinator } from '../../../coordinator/coordinator.js';
 import { History } from '../../../coordinator/history/history.js';
@@ -220,6 +222,8 @@ export class World {
       history: new History({ blobs: this.blobs as never, index: this.index, plans: this.plans }),
       plans: this.plans,
       blobs: this.blobs as never,
+      bundles: new StoredBundles(this.blobs),
+      pipelines: new RecentPipelines(),
       liveLog: this.liveLog,
       agentAccess: {
         grant: () => {
