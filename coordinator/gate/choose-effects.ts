@@ -3,7 +3,7 @@ import type { GateEffect } from './command.js';
 import { keyOf } from './keys.js';
 import { nextStep, type Sight, type Step } from './next-step.js';
 import { isVerified } from './presence.js';
-import { factsOf, type Gate, type GateEntry } from './state.js';
+import { candidateInQuestion, factsOf, type Gate, type GateEntry } from './state.js';
 import { Wants, type GateTurn } from './turn.js';
 
 /** Every effect answers, also when it fails. These are for the answer that is lost within the process. */
@@ -53,14 +53,14 @@ export function isLookedAt({ gate, settings }: Pick<Sight, 'gate' | 'settings'>)
 const isPushing = ({ phase }: GateEntry): boolean => phase.kind === 'pushing';
 
 function fetchOf(gate: Gate, doubt: number): GateEffect {
-  const pushing = gate.entries.find(isPushing)?.phase;
+  const asked = candidateInQuestion(gate);
   return {
     kind: 'FetchToVerify',
     project: gate.project,
     target: gate.target,
     doubt,
     ...(gate.tip === undefined ? {} : { known: gate.tip }),
-    ...(pushing?.kind === 'pushing' ? { candidate: pushing.candidate.commit } : {}),
+    ...(asked === undefined ? {} : { candidate: asked.commit }),
   };
 }
 

@@ -5,7 +5,7 @@ import type { FetchAnswer, GateCommand, GateHandled } from './command.js';
 import { keyOf } from './keys.js';
 import { doubt, isVerified, presenceOf, rest } from './presence.js';
 import { accept, done, type World } from './respond.js';
-import { findGate, type Gate, type GateEntry } from './state.js';
+import { candidateInQuestion, findGate, type Gate, type GateEntry } from './state.js';
 
 export function handleFetch(
   { gates, presence, context }: World,
@@ -18,7 +18,7 @@ export function handleFetch(
   if (isVerified(seen) || command.doubt !== seen.doubts) return done;
   if (!isLookedAt({ gate, settings: context.settings(project) })) return done;
   const pushing = gate.entries.find(({ phase }) => phase.kind === 'pushing');
-  if (command.known !== gate.tip || command.candidate !== candidateOf(pushing)) {
+  if (command.known !== gate.tip || command.candidate !== candidateInQuestion(gate)?.commit) {
     // It looked for something else than what is now in question.
     doubt(seen);
     return done;
@@ -60,14 +60,14 @@ function eventsOf(
   if (gate.tip === undefined) return [{ kind: 'GateTargetSeen', project, target, tip }];
   const moved = (from: Gate['tip']): readonly GateEvent[] =>
     from === undefined || from === tip ? [] : [{ kind: 'GateBypassed', project, target, from, to: tip, by }];
-  if (pushing?.phase.kind === 'pushing' && containsCandidate) {
-    const { candidate, run } = pushing.phase;
-    const { commit, base } = candidate;
+  const asked = candidateInQuestion(gate);
+  if (asked !== undefined && containsCandidate) {
+    const { entry, run, commit, base } = asked;
     const landed: GateEvent = {
       kind: 'GateLanded',
       project,
       target,
-      entry: pushing.entry,
+      entry,
       commit,
       from: base,
       run,

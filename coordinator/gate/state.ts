@@ -175,6 +175,27 @@ export const openRunOf = ({ phase }: GateEntry): RunId | undefined =>
  */
 export const isRunWanted = (gates: Gates, run: RunId): boolean => gates.runs.has(run);
 
+/**
+ * The candidate that may be in the target: the one that is being pushed, or the foremost that could be. A push of a process
+ * that was killed may come after the push has been taken for failed: then its entry has landed all the same.
+ */
+export function candidateInQuestion(
+  gate: Gate,
+):
+  | {
+      readonly entry: GateEntry['entry'];
+      readonly run: RunId;
+      readonly commit: CommitId;
+      readonly base: CommitId;
+    }
+  | undefined {
+  const { entry, phase } =
+    gate.entries.find((other) => other.phase.kind === 'pushing') ?? gate.entries[0] ?? {};
+  if (entry === undefined || (phase?.kind !== 'pushing' && phase?.kind !== 'green')) return undefined;
+  const { candidate, run } = phase;
+  return { entry, run, commit: candidate.commit, base: candidate.base };
+}
+
 /** Whether a landing push is still wanted: whoever makes it asks again right before it. */
 export function isPushWanted(
   gates: Gates,

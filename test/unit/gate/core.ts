@@ -16,6 +16,7 @@ import { decideGate } from '../../../coordinator/gate/decide.js';
 import { handleGate } from '../../../coordinator/gate/handle.js';
 import { emptyGatePresence, type GatePresence } from '../../../coordinator/gate/presence.js';
 import {
+  candidateInQuestion,
   emptyGates,
   findGate,
   type Gate,
@@ -218,13 +219,13 @@ export class GateCore {
   }
 
   fetchAnswered(answer: FetchAnswer): Turned {
-    const pushing = this.gate.entries.find((entry) => entry.phase.kind === 'pushing')?.phase;
+    const candidate = candidateInQuestion(this.gate)?.commit;
     return this.turn({
       kind: 'FetchAnswered',
       ...at,
       doubt: this.presence.targets.get(this.gate)!.doubts,
       ...(this.gate.tip === undefined ? {} : { known: this.gate.tip }),
-      ...(pushing?.kind === 'pushing' ? { candidate: pushing.candidate.commit } : {}),
+      ...(candidate === undefined ? {} : { candidate }),
       answer,
     });
   }

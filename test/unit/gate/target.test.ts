@@ -225,6 +225,18 @@ test('what was begun when a person paused is settled, and not begun again', () =
   expect(core.phase(1)).toBe('green');
 });
 
+test('a push that was taken for failed and comes after all has landed its entry', () => {
+  const core = queueOf(1);
+  core.test(1);
+  core.turn({ kind: 'Pause', ...at, by: 'grace' });
+  core.restart();
+  expect(kinds(core.fetched().events)).toEqual(['GatePushFailed']);
+  const late = mergeOf(1);
+  seen(core, late);
+  expect(kinds(core.fetched({ tip: late, containsCandidate: true }).events)).toEqual(['GateLanded']);
+  expect(core.gate.tip).toBe(late);
+});
+
 test('a fetch that answers an older doubt proves nothing', () => {
   const core = queueOf(1);
   seen(core, foreign);
