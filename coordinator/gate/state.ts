@@ -179,9 +179,7 @@ export const isRunWanted = (gates: Gates, run: RunId): boolean => gates.runs.has
  * The candidate that may be in the target: the one that is being pushed, or the foremost that could be. A push of a process
  * that was killed may come after the push has been taken for failed: then its entry has landed all the same.
  */
-export function candidateInQuestion(
-  gate: Gate,
-):
+export function candidateInQuestion(gate: Gate):
   | {
       readonly entry: GateEntry['entry'];
       readonly run: RunId;

@@ -237,6 +237,17 @@ test('a push that was taken for failed and comes after all has landed its entry'
   expect(core.gate.tip).toBe(late);
 });
 
+test('an entry that is ejected while its push rests leaves once the target was looked at again', () => {
+  const core = queueOf(1);
+  core.test(1);
+  core.pushAnswered(1, { kind: 'unknown', message: 'no route to host' });
+  expect(core.fetched().events).toEqual([]);
+  core.turn({ kind: 'Eject', ...at, entry: entryId(1), by: 'grace' });
+  expect(core.phase(1)).toBe('pushing');
+  expect(effectKinds(core.pass(60_000).effects)).toEqual(['FetchToVerify']);
+  expect(kinds(core.fetched().events)).toEqual(['GatePushFailed', 'GateEjected']);
+});
+
 test('a fetch that answers an older doubt proves nothing', () => {
   const core = queueOf(1);
   seen(core, foreign);
