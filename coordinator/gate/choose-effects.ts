@@ -19,7 +19,7 @@ const patienceMs = {
 export function chooseEffects(turn: GateTurn, sight: Sight): void {
   const { gate, target } = sight;
   const wants = new Wants(turn, gate, target);
-  if (isPushOverdue(sight)) doubt(target);
+  if (isPushGivenUp(sight)) doubt(target);
   if (!isVerified(target) && isLookedAt(sight)) {
     wants.want(keyOf.fetch(target.doubts), fetchOf(gate, target.doubts), patienceMs.fetch);
   }
@@ -51,16 +51,12 @@ export function isLookedAt({ gate, settings }: Pick<Sight, 'gate' | 'settings'>)
   }
 }
 
-/**
- * A push that is not made again, because its entry leaves or the gate is paused, and that rests or whose answer was lost: only
- * the target tells whether it landed.
- */
-function isPushOverdue({ gate, target, context }: Sight): boolean {
+/** A push that failed and is not made again, because its entry leaves or the gate is paused: the target tells its end. */
+function isPushGivenUp({ gate, target }: Sight): boolean {
   const pushing = gate.entries.find(isPushing);
   if (pushing?.phase.kind !== 'pushing' || !isVerified(target)) return false;
   if (pushing.leaving === undefined && gate.paused === undefined) return false;
-  const asked = target.asked.get(keyOf.push(pushing.phase.candidate.commit));
-  return asked === undefined || asked.dueMs <= context.now.monotonicMs;
+  return target.asked.get(keyOf.push(pushing.phase.candidate.commit))?.isResting === true;
 }
 
 const isPushing = ({ phase }: GateEntry): boolean => phase.kind === 'pushing';
@@ -116,7 +112,7 @@ function chooseFor(wants: Wants, entry: GateEntry, step: Step): void {
       return;
     case 'wait':
       if (step.wait.kind === 'retry') wants.wakeAtWall(step.wait.untilMs);
-      if (phase.kind === 'pushing') wants.await(keyOf.push(phase.candidate.commit));
+      if (phase.kind === 'pushing') wants.keep(keyOf.push(phase.candidate.commit));
       return;
     case 'eject':
     case 'already-landed':

@@ -61,13 +61,6 @@ export class Wants {
     if (before !== undefined) this.#kept.set(key, before);
   }
 
-  /** The same, and it is looked at again when the outcome is overdue. */
-  await(key: string): void {
-    this.keep(key);
-    const before = this.target.asked.get(key);
-    if (before !== undefined && isVerified(this.target)) this.wake(before.dueMs);
-  }
-
   wake(atMs: number): void {
     this.#wakeMs = Math.min(this.#wakeMs, atMs);
   }

@@ -242,9 +242,9 @@ test('an entry that is ejected while its push rests leaves once the target was l
   core.test(1);
   core.pushAnswered(1, { kind: 'unknown', message: 'no route to host' });
   expect(core.fetched().events).toEqual([]);
-  core.turn({ kind: 'Eject', ...at, entry: entryId(1), by: 'grace' });
+  const asked = core.turn({ kind: 'Eject', ...at, entry: entryId(1), by: 'grace' });
   expect(core.phase(1)).toBe('pushing');
-  expect(effectKinds(core.pass(60_000).effects)).toEqual(['FetchToVerify']);
+  expect(effectKinds(asked.effects)).toEqual(['FetchToVerify']);
   expect(kinds(core.fetched().events)).toEqual(['GatePushFailed', 'GateEjected']);
 });
 

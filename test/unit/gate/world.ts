@@ -67,6 +67,8 @@ export class World {
   #isChaos = true;
   /** Ejected because their runs took too long. */
   readonly hung = new Set<GateEntryId>();
+  /** Landed by a push of a killed process that had been taken for failed: nobody can recall it (coordinator/gate/README.md). */
+  readonly late = new Set<GateEntryId>();
   readonly notices: string[] = [];
   readonly pushRuns = new Set<string>();
 
@@ -174,6 +176,8 @@ export class World {
         if (!isKilled && !isPushWanted(this.core.gates, { ...at, commit })) return;
         const isDone = !hasTrouble || this.#roll(2) === 0;
         const pushed = isDone ? this.git.push(commit, expected) : undefined;
+        const isPushing = isPushWanted(this.core.gates, { ...at, commit });
+        if (isKilled && !isPushing && pushed?.kind === 'landed') this.late.add(entry);
         const told =
           hasTrouble || pushed === undefined ? ({ kind: 'unknown', message: 'broken' } as const) : pushed;
         answer({ kind: 'PushAnswered', ...at, entry, commit, answer: told });
