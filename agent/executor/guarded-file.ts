@@ -1,8 +1,11 @@
 /**
  * Files in a directory that somebody hostile can write to. Nothing is followed, nothing but a regular file is
  * accepted, and opening never blocks (a FIFO laid under the expected name would, without O_NONBLOCK).
+ *
+ * What is done for each step and is small is done at once: in turns through the thread pool the three files that a step
+ * gets, and the two that are read when it ends, were 2.6 of the 7.8 ms of a further step.
  */
-import { constants } from 'node:fs';
+import { closeSync, constants, fchownSync, fstatSync, openSync, readSync } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 
 const { O_RDWR, O_RDONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK } = constants;
@@ -12,13 +15,15 @@ export interface Owner {
   readonly gid: number;
 }
 
+const creating = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK;
+
+const isOther = ({ uid, gid }: Owner): boolean => uid !== process.getuid?.() || gid !== process.getgid?.();
+
 /** Makes a file that must not exist yet and hands it to `owner`. Whatever lies there already: EEXIST. */
 export async function createGuarded(path: string, owner: Owner): Promise<FileHandle> {
-  const handle = await open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_NONBLOCK, 0o600);
+  const handle = await open(path, creating, 0o600);
   try {
-    if (owner.uid !== process.getuid?.() || owner.gid !== process.getgid?.()) {
-      await handle.chown(owner.uid, owner.gid);
-    }
+    if (isOther(owner)) await handle.chown(owner.uid, owner.gid);
     return handle;
   } catch (error) {
     await handle.close();
@@ -26,47 +31,54 @@ export async function createGuarded(path: string, owner: Owner): Promise<FileHan
   }
 }
 
-/** Opens a regular file for reading; undefined where there is none, or something that is no regular file. */
-export const openGuarded = async (path: string): Promise<FileHandle | undefined> =>
-  (await openRegular(path, O_RDONLY))?.handle;
+/** The same for a file that stays empty until its owner writes to it. */
+export function createEmpty(path: string, owner: Owner): void {
+  const file = openSync(path, creating, 0o600);
+  try {
+    if (isOther(owner)) fchownSync(file, owner.uid, owner.gid);
+  } finally {
+    closeSync(file);
+  }
+}
 
-/** The same for a log, which must be writable too (see `FollowedLog.settle`). */
-export const openGuardedLog = async (path: string): Promise<FileHandle | undefined> =>
-  (await openRegular(path, O_RDWR))?.handle;
-
-async function openRegular(
-  path: string,
-  access: number,
-): Promise<{ readonly handle: FileHandle; readonly size: number } | undefined> {
+/** Opens a log for reading and writing (see `FollowedLog.settle`); undefined where there is no regular file. */
+export async function openGuardedLog(path: string): Promise<FileHandle | undefined> {
   let handle: FileHandle;
   try {
-    handle = await open(path, access | O_NOFOLLOW | O_NONBLOCK);
+    handle = await open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK);
   } catch {
-    // Missing, a link (ELOOP), a socket (ENXIO), without permission: in all cases not the file we made.
-    return undefined;
+    return undefined; // See `openToRead`.
   }
-  const stats = await handle.stat();
-  if (stats.isFile()) return { handle, size: stats.size };
+  if ((await handle.stat()).isFile()) return handle;
   await handle.close();
   return undefined;
 }
 
-/** At most `maxBytes` of a regular file's beginning; undefined as for `openGuarded`. */
-export async function readGuarded(path: string, maxBytes: number): Promise<Buffer | undefined> {
-  const opened = await openRegular(path, O_RDONLY);
-  if (opened === undefined) return undefined;
-  const { handle } = opened;
+/** At most `maxBytes` of a regular file's beginning; undefined as for `openGuardedLog`. */
+export function readGuarded(path: string, maxBytes: number): Buffer | undefined {
+  const file = openToRead(path);
+  if (file === undefined) return undefined;
   try {
-    const size = Math.min(opened.size, maxBytes);
-    const buffer = Buffer.allocUnsafe(size);
+    const stats = fstatSync(file);
+    if (!stats.isFile()) return undefined;
+    const buffer = Buffer.allocUnsafe(Math.min(stats.size, maxBytes));
     let filled = 0;
-    while (filled < size) {
-      const { bytesRead } = await handle.read(buffer, filled, size - filled, filled);
-      if (bytesRead === 0) break;
-      filled += bytesRead;
+    while (filled < buffer.length) {
+      const read = readSync(file, buffer, filled, buffer.length - filled, filled);
+      if (read === 0) break;
+      filled += read;
     }
     return buffer.subarray(0, filled);
   } finally {
-    await handle.close();
+    closeSync(file);
+  }
+}
+
+function openToRead(path: string): number | undefined {
+  try {
+    return openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  } catch {
+    // Missing, a link (ELOOP), a socket (ENXIO), without permission: in all cases not the file we made.
+    return undefined;
   }
 }

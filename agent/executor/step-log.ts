@@ -7,6 +7,7 @@
  *
  * The descriptor was opened before the step began, so a file swapped afterwards changes nothing.
  */
+import { readSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { sleep } from '../../shared/async/sleep.js';
 import type { StepLog } from './executor.js';
@@ -103,7 +104,7 @@ export class FollowedLog implements StepLog {
     if (this.#end !== undefined) return 0;
     const buffer = (this.#buffer ??= Buffer.allocUnsafe(scanBytes));
     while (this.#end === undefined && !this.overLimit && !this.#closed) {
-      const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, this.#safe);
+      const bytesRead = await this.#readNext(buffer, total === 0);
       const found = findMarker(buffer.subarray(0, bytesRead), this.#marker);
       const before = this.#safe;
       if (found.kind === 'found') {
@@ -119,6 +120,12 @@ export class FollowedLog implements StepLog {
     // Ended logs stay open until they are shipped and archived; they need no scan any more.
     if (this.#end !== undefined || this.overLimit) this.#buffer = undefined;
     return total;
+  }
+
+  /** The first look is mostly the only one, and small: at once. What is more goes through the thread pool, so that others get their turn. */
+  async #readNext(buffer: Buffer, atOnce: boolean): Promise<number> {
+    if (atOnce) return readSync(this.#handle.fd, buffer, 0, buffer.length, this.#safe);
+    return (await this.#handle.read(buffer, 0, buffer.length, this.#safe)).bytesRead;
   }
 
   /** Whether the step cut its own log: bytes that were there are gone. */

@@ -48,7 +48,7 @@ export interface StepRunOptions {
   /** Of the box when the step was prepared. */
   readonly before: CgroupCounts;
   /** Called once, when the step has ended and before it is told; returns what the author should know. */
-  readonly onEnd: () => Promise<readonly string[]>;
+  readonly onEnd: () => readonly string[];
 }
 
 type Stopping =
@@ -139,7 +139,7 @@ export class StepRun implements RunningStep {
 
   async #exitWithoutMarker(): Promise<{ readonly end: LogEnd; readonly incomplete?: string } | undefined> {
     const { log, id } = this.#options;
-    const code = await this.#readExit();
+    const code = this.#readExit();
     if (code === undefined) return undefined;
     const now = performance.now();
     if (this.#exitSeen === undefined || (this.#exitSeen.safe !== log.safeBytes && !log.overLimit)) {
@@ -166,7 +166,7 @@ export class StepRun implements RunningStep {
    */
   async #endForger(): Promise<void> {
     const deadline = performance.now() + markerGraceMs;
-    while (this.#exitSeen === undefined && (await this.#readExit()) === undefined) {
+    while (this.#exitSeen === undefined && this.#readExit() === undefined) {
       const members = processesOfStep(await this.#options.link.processes(), this.#options.id);
       if (members.length === 0) return;
       if (performance.now() > deadline) signalAll(members, 'SIGKILL');
@@ -174,9 +174,9 @@ export class StepRun implements RunningStep {
     }
   }
 
-  async #readExit(): Promise<number | undefined> {
+  #readExit(): number | undefined {
     const { out, id } = this.#options;
-    const text = (await readGuarded(join(out, `${id}.exit`), 16))?.toString('latin1');
+    const text = readGuarded(join(out, `${id}.exit`), 16)?.toString('latin1');
     const code = /^(\d{1,3})\n/.exec(text ?? '')?.[1];
     return code === undefined ? undefined : Math.min(Number(code), 255);
   }
@@ -228,7 +228,8 @@ export class StepRun implements RunningStep {
 
   async #result(found: { readonly end: LogEnd; readonly incomplete?: string }): Promise<StepResult> {
     const after = this.#options.link.counts();
-    const [exit, problems] = await Promise.all([this.#exit(found.end, after), this.#options.onEnd()]);
+    const exit = await this.#exit(found.end, after);
+    const problems = this.#options.onEnd();
     const notes = [...this.#limitNotes(after), ...problems];
     return {
       exit,

@@ -3,14 +3,14 @@
  * and follows it. One step at a time.
  */
 import { randomBytes } from 'node:crypto';
-import { watch, type FSWatcher } from 'node:fs';
-import { appendFile, readFile, rm, writeFile, type FileHandle } from 'node:fs/promises';
+import { appendFileSync, watch, writeFileSync, type FSWatcher } from 'node:fs';
+import { readFile, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { sleep } from '../../shared/async/sleep.js';
 import { diskError } from './disk-error.js';
 import { ExecutorError, type RunningStep, type StepCommand, type StepHandle } from './executor.js';
 import { isInMemory } from './in-directory.js';
-import { createGuarded, openGuardedLog, readGuarded, type Owner } from './guarded-file.js';
+import { createEmpty, createGuarded, openGuardedLog, readGuarded, type Owner } from './guarded-file.js';
 import { maxEnvBytes, parseStepEnv, type StepEnvironment } from './step-env.js';
 import { FollowedLog } from './step-log.js';
 import { StepRun } from './step-run.js';
@@ -80,16 +80,13 @@ export class SupervisedBox {
     const known = await this.#knownSteps();
     const creating = createGuarded(path('log'), owner);
     try {
-      const [log] = await Promise.all([
-        creating,
-        writeFile(join(inDirectory, `${step.number}.sh`), script, { mode: 0o644 }),
-        writeFile(join(inDirectory, `step-${step.number}`), command.run, { mode: 0o644 }),
-        createGuarded(path('env'), owner).then((file) => file.close()),
-        createGuarded(path('output'), owner).then((file) => file.close()),
-        appendFile(this.#options.stepsFile, `${step.id}\n`, { mode: 0o600 }),
-      ]);
+      writeFileSync(join(inDirectory, `${step.number}.sh`), script, { mode: 0o644 });
+      writeFileSync(join(inDirectory, `step-${step.number}`), command.run, { mode: 0o644 });
+      createEmpty(path('env'), owner);
+      createEmpty(path('output'), owner);
+      appendFileSync(this.#options.stepsFile, `${step.id}\n`, { mode: 0o600 });
       known.push(step.id);
-      run = this.#follow(command, step, log);
+      run = this.#follow(command, step, await creating);
       await this.#options.link.send(stepLine(step));
       return run;
     } catch (error) {
@@ -154,7 +151,7 @@ export class SupervisedBox {
     const deadline = performance.now() + startedGraceMs;
     for (;;) {
       for (const suffix of ['pid', 'exit', 'log']) {
-        const content = await readGuarded(join(outDirectory, `${step.id}.${suffix}`), 1);
+        const content = readGuarded(join(outDirectory, `${step.id}.${suffix}`), 1);
         if (content !== undefined && content.length > 0) return true;
       }
       if (link.lost !== undefined || (await link.processes()).some((each) => each.stepId === step.id))
@@ -177,9 +174,9 @@ export class SupervisedBox {
       limitBytes: command.logLimitBytes,
       link,
       before: step.before,
-      onEnd: async () => {
+      onEnd: () => {
         if (this.#current === run) this.#current = undefined;
-        const written = await this.#envOf(step.id);
+        const written = this.#envOf(step.id);
         this.#written.set(step.id, written);
         return written.problems;
       },
@@ -204,7 +201,7 @@ export class SupervisedBox {
   async readEnv(): Promise<Readonly<Record<string, string>>> {
     const entries: [string, string][] = [];
     for (const id of await this.#knownSteps()) {
-      const { variables } = this.#written.get(id) ?? (await this.#envOf(id));
+      const { variables } = this.#written.get(id) ?? this.#envOf(id);
       entries.push(...Object.entries(variables));
     }
     return Object.fromEntries(entries);
@@ -219,8 +216,8 @@ export class SupervisedBox {
     return this.#known;
   }
 
-  async #envOf(id: string): Promise<StepEnvironment> {
-    const content = await readGuarded(join(this.#options.outDirectory, `${id}.env`), maxEnvBytes + 1);
+  #envOf(id: string): StepEnvironment {
+    const content = readGuarded(join(this.#options.outDirectory, `${id}.env`), maxEnvBytes + 1);
     if (content === undefined || content.length === 0) return { variables: {}, problems: [] };
     if (content.length > maxEnvBytes) {
       return { variables: {}, problems: ['$GANTRY_ENV was ignored: it is larger than 1 MiB'] };

@@ -116,7 +116,7 @@ async function knowSecrets(context: AttemptContext): Promise<void> {
     await context.secrets.get(context.stop.wanted);
   } catch (error) {
     context.stop.alive.throwIfAborted();
-    await reportLostStep(context, stopFailure(context) ?? failureOf(error, context.tools.settings.agentName));
+    reportLostStep(context, stopFailure(context) ?? failureOf(error, context.tools.settings.agentName));
     throw error;
   }
 }
@@ -133,7 +133,7 @@ async function newBox(context: AttemptContext): Promise<Box> {
     kind: 'box-broken',
     message: `the box of the attempt was gone when agent ${agentName} came back`,
   };
-  await reportLostStep(context, failure);
+  reportLostStep(context, failure);
   throw new StageError(failure);
 }
 

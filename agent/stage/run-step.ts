@@ -55,7 +55,7 @@ export async function runStep(
       activity: `step ${step.number}: ${note}`,
     });
   }
-  await reportEnd(context, step.number, { result, failure, durationMs });
+  reportEnd(context, step.number, { result, failure, durationMs });
   return failure;
 }
 
@@ -65,15 +65,15 @@ const notesOf = ({ incomplete, notes }: StepResult): readonly string[] => [
 ];
 
 /** The step that ran when its box was lost has ended with that. */
-export async function reportLostStep(context: AttemptContext, failure: Failure): Promise<void> {
+export function reportLostStep(context: AttemptContext, failure: Failure): void {
   for (const [step, { begunAt, ended }] of context.record.state.steps) {
     if (ended !== undefined) continue;
     const durationMs = Math.max(0, context.tools.now() - begunAt);
-    await reportEnd(context, step, { result: undefined, failure, durationMs });
+    reportEnd(context, step, { result: undefined, failure, durationMs });
   }
 }
 
-async function reportEnd(
+function reportEnd(
   { record, outbox, tools }: AttemptContext,
   step: number,
   end: {
@@ -81,7 +81,7 @@ async function reportEnd(
     readonly failure: Failure | undefined;
     readonly durationMs: number;
   },
-): Promise<void> {
+): void {
   const { result, durationMs } = end;
   const failure = end.failure === undefined ? {} : { failure: end.failure };
   const exitCode = result?.exit.kind === 'exited' ? { exitCode: result.exit.exitCode } : {};
@@ -97,7 +97,9 @@ async function reportEnd(
     { kind: 'StepFinished', step, ...exitCode, durationMs, ...failure, ...incomplete },
     tools.now(),
   );
-  await written;
+  // Whatever is written next, the next step or the outcome, waits for the same write and meets the same error; and a process
+  // that takes over without this line finds the end in the box.
+  written.catch(() => undefined);
 }
 
 /** Opens the log of a step that ended under a former process, if not all of it was shipped. */

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { sleep } from '../../shared/async/sleep.js';
 import type { AttemptRef } from '../../shared/model/ids.js';
 import { runs } from './run-program.js';
+import { spreadChildren } from './spread.js';
 
 /** Trash gathers for so long: starting a program costs more than what it removes, and an attempt leaves two directories. */
 const gatherMs = 200;
@@ -40,6 +41,7 @@ export class Slots {
     const slots = new Slots(data);
     await mkdir(slots.#slots, { recursive: true, mode: 0o700 });
     await mkdir(slots.#trash, { recursive: true, mode: 0o700 });
+    await spreadChildren(slots.#slots);
     slots.sweep();
     return slots;
   }
