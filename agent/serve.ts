@@ -21,6 +21,7 @@ import { SessionRefused } from './session/session.js';
 import { createArtifactMover } from './stage/artifact-mover.js';
 import { createWorkspaces } from './stage/workspaces.js';
 import { stopSignals, type StopSignals } from './stop-signals.js';
+import { KeptTrees } from './workspace/kept-trees.js';
 import { GitMirror } from './workspace/git-mirror.js';
 import { Slots } from './workspace/slots.js';
 
@@ -78,6 +79,10 @@ async function serve(
     place,
     discard: (directory) => slots.discard(directory),
   });
+  const kept = await KeptTrees.open({
+    directory: join(dataDirectory, 'trees'),
+    discard: (directory) => slots.discard(directory),
+  });
   const session = createSession({
     coordinator: {
       address: config.coordinator,
@@ -97,7 +102,7 @@ async function serve(
     tools: {
       executor,
       session,
-      workspaces: createWorkspaces({ slots, mirror, transfer, place }),
+      workspaces: createWorkspaces({ slots, mirror, kept, transfer, place }),
       artifacts: createArtifactMover(transfer),
       transfer,
       settings: {
@@ -117,7 +122,8 @@ async function serve(
     disk: new Disk({
       directory: dataDirectory,
       minFreeBytes: config.minFreeBytes,
-      ensureFree: (bytes) => slots.ensureFree(bytes, () => mirror.evictOldest()),
+      ensureFree: (bytes) =>
+        slots.ensureFree(bytes, async () => (await kept.evictOldest()) || mirror.evictOldest()),
       freeBytes: () => slots.freeBytes(),
     }),
     mirrors: () => mirror.projects(),

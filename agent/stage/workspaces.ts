@@ -8,6 +8,7 @@ import type { Transfer } from '../../shared/blob/transfer.js';
 import type { Source } from '../../shared/model/pipeline.js';
 import type { SlotDirectories } from '../executor/executor.js';
 import { checkout } from '../workspace/git-workspace.js';
+import type { KeptTrees } from '../workspace/kept-trees.js';
 import type { Mirror } from '../workspace/mirror.js';
 import type { Slots } from '../workspace/slots.js';
 import { StageError, type CheckoutRequest, type Owner, type Workspaces } from './tools.js';
@@ -15,13 +16,14 @@ import { StageError, type CheckoutRequest, type Owner, type Workspaces } from '.
 export interface WorkspacesOptions {
   readonly slots: Slots;
   readonly mirror: Mirror;
+  readonly kept: KeptTrees;
   readonly transfer: Pick<Transfer, 'getFile'>;
   /** For messages: `agent build-7`. */
   readonly place: string;
 }
 
 export function createWorkspaces(options: WorkspacesOptions): Workspaces {
-  const { slots, mirror, place } = options;
+  const { slots, mirror, kept, place } = options;
   return {
     create: async (ref) => {
       const slot = await slots.create(ref);
@@ -34,15 +36,17 @@ export function createWorkspaces(options: WorkspacesOptions): Workspaces {
     discard: (ref) => slots.discard(slots.slotOf(ref).root),
     checkout: async (request, signal) => {
       const { source, facts, slot, credential, onProgress } = request;
-      const bundlePath =
-        source.kind === 'bundle' ? await fetchBundle(options, source, request, signal) : undefined;
+      let bundlePath: string | undefined;
       onProgress('checking out');
       await checkout({
         source,
         workspaceDir: slot.workspace,
         mirror,
         credential,
-        ...(bundlePath === undefined ? {} : { bundlePath }),
+        kept,
+        ...(source.kind === 'git'
+          ? {}
+          : { bundle: async () => (bundlePath = await fetchBundle(options, source, request, signal)) }),
         ...(facts.branch === undefined ? {} : { branch: facts.branch }),
         place,
         signal,

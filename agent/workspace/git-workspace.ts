@@ -9,6 +9,7 @@ import { runGit, type GitCommand } from '../../shared/git/git-program.js';
 import { isBranchName, submittedRef } from '../../shared/git/refs.js';
 import type { Source } from '../../shared/model/pipeline.js';
 import { fileUrl, uploadPack } from '../../shared/git/upload-pack.js';
+import type { KeptTrees } from './kept-trees.js';
 import type { Mirror } from './mirror.js';
 
 export interface CheckoutRequest {
@@ -19,8 +20,10 @@ export interface CheckoutRequest {
   readonly mirror: Mirror;
   /** For the fetch into the mirror, if one is needed; the workspace gets nothing of it. */
   readonly credential?: () => Promise<GitCredential | undefined>;
-  /** The verified file of a `bundle` source. */
-  readonly bundlePath?: string;
+  /** Fetches the verified file of a `bundle` source and gives its path; not called when its repository is kept. */
+  readonly bundle?: () => Promise<string>;
+  /** Repositories of `bundle` sources. */
+  readonly kept?: KeptTrees;
   /** Short name of the branch the run is about: it is checked out under this name. Without it HEAD is detached. */
   readonly branch?: string;
   /** Commits of history. Default 50. A bundle brings what it brings. */
@@ -58,8 +61,7 @@ export async function checkout(request: CheckoutRequest): Promise<void> {
         },
       );
     } else {
-      await emptyRepository(request, undefined);
-      await fetchFromBundle(request, source);
+      await submittedRepository(request, source);
     }
     await writeFiles(request);
   } catch (error) {
@@ -104,11 +106,24 @@ async function fetchFromMirror(request: CheckoutRequest, mirror: string): Promis
   );
 }
 
+type SubmittedTree = Extract<Source, { kind: 'bundle' }>;
+
+async function submittedRepository(request: CheckoutRequest, source: SubmittedTree): Promise<void> {
+  const gitDir = gitDirOf(request);
+  const branch = usableBranch(request);
+  if ((await request.kept?.restore(source, branch, gitDir)) === true) return;
+  if (request.bundle === undefined) throw new Error('a bundle source comes with its bundle');
+  const bundle = await request.bundle();
+  await emptyRepository(request, undefined);
+  await fetchFromBundle(request, source, bundle);
+  await request.kept?.keep(source, branch, gitDir);
+}
+
 async function fetchFromBundle(
   request: CheckoutRequest,
-  source: Extract<Source, { kind: 'bundle' }>,
+  source: SubmittedTree,
+  bundle: string,
 ): Promise<void> {
-  if (request.bundlePath === undefined) throw new Error('a bundle source comes with the path of its bundle');
   // Before the fetch: it makes git take the history as complete although parents of these commits are not in the bundle.
   if (source.shallow.length > 0) {
     await writeFile(path.join(gitDirOf(request), 'shallow'), source.shallow.map((id) => `${id}\n`).join(''));
@@ -119,7 +134,7 @@ async function fetchFromBundle(
       'file',
       ...fetchOptions,
       '--end-of-options',
-      path.resolve(request.bundlePath),
+      path.resolve(bundle),
       `+${submittedRef}:${localRef(request)}`,
       '+refs/tags/*:refs/tags/*',
     ),

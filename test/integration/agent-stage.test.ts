@@ -15,6 +15,7 @@ import { attemptName } from '../../agent/stage/attempt-record.js';
 import { createArtifactMover } from '../../agent/stage/artifact-mover.js';
 import { createWorkspaces } from '../../agent/stage/workspaces.js';
 import { GitMirror } from '../../agent/workspace/git-mirror.js';
+import { KeptTrees } from '../../agent/workspace/kept-trees.js';
 import { Slots } from '../../agent/workspace/slots.js';
 import { HttpTransfer } from '../../shared/blob/http-transfer.js';
 import { artifactKey, logIndexKey, logKey, manifestKey } from '../../shared/blob/layout.js';
@@ -127,11 +128,15 @@ async function startAgent(kind: Executor['kind'] = 'docker'): Promise<Process> {
     place,
     discard: (path) => slots.discard(path),
   });
+  const kept = await KeptTrees.open({
+    directory: join(data, 'trees'),
+    discard: (path) => slots.discard(path),
+  });
   const started = new Agent({
     tools: {
       executor,
       session: new ScriptedSession(coordinator),
-      workspaces: createWorkspaces({ slots, mirror, transfer, place }),
+      workspaces: createWorkspaces({ slots, mirror, kept, transfer, place }),
       artifacts: createArtifactMover(transfer),
       transfer,
       settings: {

@@ -48,7 +48,7 @@ let made = 0;
 /** Checks out into a new directory and gives its path. */
 async function workspaceOf(
   source: Source,
-  options: { branch?: string; bundlePath?: string; depth?: number; signal?: AbortSignal } = {},
+  options: { branch?: string; bundle?: () => Promise<string>; depth?: number; signal?: AbortSignal } = {},
 ): Promise<string> {
   const workspaceDir = path.join(directory, `workspace-${(made += 1)}`);
   const signal = options.signal ?? AbortSignal.timeout(60_000);
@@ -322,7 +322,10 @@ describe('a repository that counts by SHA-256', () => {
     await repository.write({ b: 'b' });
     const bundlePath = path.join(directory, 'tree.bundle');
     const sent = await bundleTree(root, bundlePath);
-    const second = await workspaceOf({ kind: 'bundle', ...sent }, { bundlePath });
+    const second = await workspaceOf(
+      { kind: 'bundle', ...sent },
+      { bundle: () => Promise.resolve(bundlePath) },
+    );
     expect(await git(second, 'status', '--porcelain')).toBe('');
   });
 });
@@ -552,7 +555,10 @@ describe('a submitted tree', () => {
     const bundlePath = path.join(directory, 'tree.bundle');
     const sent = await bundleTree(origin.directory, bundlePath);
     const source: Source = { kind: 'bundle', ...sent };
-    const workspace = await workspaceOf(source, { branch: 'main', bundlePath });
+    const workspace = await workspaceOf(source, {
+      branch: 'main',
+      bundle: () => Promise.resolve(bundlePath),
+    });
     expect(await git(workspace, 'rev-parse', 'HEAD')).toBe(sent.commit);
     expect(await git(workspace, 'symbolic-ref', '--short', 'HEAD')).toBe('main');
     expect(await git(workspace, 'describe')).toMatch(/^v1-5-g/);
@@ -572,7 +578,9 @@ describe('a submitted tree', () => {
     const bundlePath = path.join(directory, 'tree.bundle');
     const sent = await bundleTree(origin.directory, bundlePath);
     const source: Source = { kind: 'bundle', ...sent, commit: head! };
-    expect((await failureOf(workspaceOf(source, { bundlePath }))).message).toMatch(/submit it again/);
+    expect(
+      (await failureOf(workspaceOf(source, { bundle: () => Promise.resolve(bundlePath) }))).message,
+    ).toMatch(/submit it again/);
   });
 
   test('that is cut off or no bundle at all is refused', async () => {
@@ -582,7 +590,9 @@ describe('a submitted tree', () => {
     const whole = await readFile(bundlePath);
     for (const content of [whole.subarray(0, whole.length - 30), Buffer.from('no bundle')]) {
       await writeFile(bundlePath, content);
-      const failure = await failureOf(workspaceOf({ kind: 'bundle', ...sent }, { bundlePath }));
+      const failure = await failureOf(
+        workspaceOf({ kind: 'bundle', ...sent }, { bundle: () => Promise.resolve(bundlePath) }),
+      );
       expect(failure.kind).toBe('checkout-failed');
     }
   });
