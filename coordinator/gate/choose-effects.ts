@@ -2,7 +2,7 @@
 import type { GateEffect } from './command.js';
 import { keyOf } from './keys.js';
 import { nextStep, type Sight, type Step } from './next-step.js';
-import { doubt, isVerified } from './presence.js';
+import { isVerified } from './presence.js';
 import { candidateInQuestion, factsOf, type Gate, type GateEntry } from './state.js';
 import { Wants, type GateTurn } from './turn.js';
 
@@ -19,7 +19,6 @@ const patienceMs = {
 export function chooseEffects(turn: GateTurn, sight: Sight): void {
   const { gate, target } = sight;
   const wants = new Wants(turn, gate, target);
-  if (isPushGivenUp(sight)) doubt(target);
   if (!isVerified(target) && isLookedAt(sight)) {
     wants.want(keyOf.fetch(target.doubts), fetchOf(gate, target.doubts), patienceMs.fetch);
   }
@@ -49,14 +48,6 @@ export function isLookedAt({ gate, settings }: Pick<Sight, 'gate' | 'settings'>)
     case undefined:
       return true;
   }
-}
-
-/** A push that failed and is not made again, because its entry leaves or the gate is paused: the target tells its end. */
-function isPushGivenUp({ gate, target }: Sight): boolean {
-  const pushing = gate.entries.find(isPushing);
-  if (pushing?.phase.kind !== 'pushing' || !isVerified(target)) return false;
-  if (pushing.leaving === undefined && gate.paused === undefined) return false;
-  return target.asked.get(keyOf.push(pushing.phase.candidate.commit))?.isResting === true;
 }
 
 const isPushing = ({ phase }: GateEntry): boolean => phase.kind === 'pushing';

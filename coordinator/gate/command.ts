@@ -40,7 +40,7 @@ export type PushAnswer =
   | { readonly kind: 'refused-content'; readonly message: string }
   /** Credentials, or a protection of the branch. Where the server leaves it open, this one: it ejects nobody. */
   | { readonly kind: 'refused-credentials'; readonly message: string }
-  /** The connection broke, or nothing came back: it may have landed. */
+  /** The connection broke, nothing came back, or it was not wanted any more and not made: it may have landed. */
   | { readonly kind: 'unknown'; readonly message: string }
   /** The candidate's commits are not on this machine and cannot be had from its bundle. */
   | { readonly kind: 'candidate-lost' };
@@ -178,7 +178,7 @@ export type GateEffect =
     })
   /**
    * Push `commit` to the target, if the target is at `expected`; never create it. `isPushWanted` is asked right before,
-   * so that an effect that waited for its turn does not land what has been ejected since: then there is no answer.
+   * so that an effect that waited for its turn does not land what has been ejected since: the answer is `unknown` then.
    */
   | (AtGate & {
       readonly kind: 'Push';

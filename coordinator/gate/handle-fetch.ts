@@ -5,7 +5,7 @@ import type { FetchAnswer, GateCommand, GateHandled } from './command.js';
 import { keyOf } from './keys.js';
 import { doubt, isVerified, presenceOf, rest } from './presence.js';
 import { accept, done, type World } from './respond.js';
-import { candidateInQuestion, findGate, type Gate, type GateEntry } from './state.js';
+import { candidateInQuestion, findGate, mayPush, type Gate, type GateEntry } from './state.js';
 
 export function handleFetch(
   { gates, presence, context }: World,
@@ -76,8 +76,7 @@ function eventsOf(
   }
   if (tip === gate.tip) {
     // It is pushed again, unless that is not wanted any more.
-    const isWanted = gate.paused === undefined && pushing?.leaving === undefined;
-    return isWanted ? [] : pushFailed(gate, pushing);
+    return pushing === undefined || mayPush(gate, pushing) ? [] : pushFailed(gate, pushing);
   }
   if (isForward) return [...pushFailed(gate, pushing), ...moved(gate.tip)];
   return [...pushFailed(gate, pushing), ...pausedFor(gate, { kind: 'rewound', from: gate.tip, to: tip })];

@@ -5,7 +5,7 @@
  */
 import type { GateEvent, RunVerdict } from '../../shared/model/gate.js';
 import type { RunId } from '../../shared/model/ids.js';
-import { applyGate } from './apply.js';
+import { applyLive } from './apply-live.js';
 import type { GateCommand, GateContext, GateHandled } from './command.js';
 import { handleFetch } from './handle-fetch.js';
 import { eject, land } from './handle-entry.js';
@@ -22,8 +22,9 @@ export function handleGate(
   command: GateCommand,
   beside: { readonly presence: GatePresence; readonly context: GateContext },
 ): GateHandled {
-  const handled = respond({ gates, ...beside }, command);
-  for (const event of handled.events) applyGate(gates, event, beside.context.now.wallMs);
+  const world: World = { gates, ...beside };
+  const handled = respond(world, command);
+  for (const event of handled.events) applyLive(world, event);
   // Also what changed in the presence alone is to be looked at.
   const gate = 'target' in command ? gates.all.get(gateKey(command.project, command.target)) : undefined;
   if (gate !== undefined) gates.touched.add(gate);

@@ -8,7 +8,7 @@ import type { CommitId, RunId } from '../../shared/model/ids.js';
 import { baseFor } from './chain.js';
 import type { GateContext } from './command.js';
 import { isVerified, type TargetPresence } from './presence.js';
-import { baseOf, type EntryPhase, type Fault, type Gate, type GateEntry } from './state.js';
+import { baseOf, mayPush, type EntryPhase, type Fault, type Gate, type GateEntry } from './state.js';
 
 export type Wait =
   | { readonly kind: 'no-settings' }
@@ -62,8 +62,8 @@ export function nextStep(sight: Sight, entry: GateEntry, place: number): Step {
   const { gate, target, settings } = sight;
   const { phase } = entry;
   if (phase.kind === 'pushing') {
-    const isAnswerAwaited = !isVerified(target) || gate.paused !== undefined || entry.leaving !== undefined;
-    return isAnswerAwaited ? wait({ kind: 'push-answer' }) : { kind: 'push', wait: { kind: 'push-answer' } };
+    const isMade = isVerified(target) && mayPush(gate, entry);
+    return isMade ? { kind: 'push', wait: { kind: 'push-answer' } } : wait({ kind: 'push-answer' });
   }
   if (entry.leaving !== undefined) return { kind: 'eject', ejection: entry.leaving };
   // A person's will is done, whatever else is the matter.

@@ -10,8 +10,6 @@ interface Asked {
   readonly tries: number;
   /** Monotonic ms: when it is asked for again. */
   readonly dueMs: number;
-  /** It was answered: it could not be done. Otherwise its answer is awaited. */
-  readonly isResting?: true;
 }
 
 export interface TargetPresence {
@@ -70,6 +68,6 @@ const restMs = (tries: number): number => Math.min(300_000, 1_000 * 2 ** Math.mi
 /** It could not be done: it is asked for again after a while. */
 export function rest(target: TargetPresence, key: string, at: { nowMs: number; problem: string }): void {
   const tries = target.asked.get(key)?.tries ?? 1;
-  target.asked.set(key, { tries, dueMs: at.nowMs + restMs(tries), isResting: true });
+  target.asked.set(key, { tries, dueMs: at.nowMs + restMs(tries) });
   target.problems.set(key, at.problem);
 }

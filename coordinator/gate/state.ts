@@ -194,16 +194,19 @@ export function candidateInQuestion(gate: Gate):
   return { entry, run, commit: candidate.commit, base: candidate.base };
 }
 
+/** Whether its push is made, should the target say that it has not landed. */
+export const mayPush = ({ paused }: Gate, { leaving }: GateEntry): boolean =>
+  paused === undefined && leaving === undefined;
+
 /** Whether a landing push is still wanted: whoever makes it asks again right before it. */
 export function isPushWanted(
   gates: Gates,
   at: { project: ProjectId; target: string; commit: CommitId },
 ): boolean {
   const gate = findGate(gates, at);
-  return (
-    gate?.entries.some(({ phase }) => phase.kind === 'pushing' && phase.candidate.commit === at.commit) ===
-    true
-  );
+  const isFor = ({ phase }: GateEntry): boolean =>
+    phase.kind === 'pushing' && phase.candidate.commit === at.commit;
+  return gate?.entries.some((entry) => isFor(entry) && mayPush(gate, entry)) === true;
 }
 
 /** The project is gone, and its queues with it; runs that test their entries go on to their end. */

@@ -1,5 +1,5 @@
 import type { GateEvent } from '../../shared/model/gate.js';
-import { applyGate } from './apply.js';
+import { applyLive } from './apply-live.js';
 import type { GateContext, GateEffect } from './command.js';
 import { isVerified, type GatePresence, type TargetPresence } from './presence.js';
 import type { Gate, Gates } from './state.js';
@@ -19,7 +19,7 @@ export class GateTurn {
   ) {}
 
   emit(event: GateEvent): void {
-    applyGate(this.gates, event, this.context.now.wallMs);
+    applyLive(this, event);
     this.events.push(event);
   }
 

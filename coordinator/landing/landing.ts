@@ -122,8 +122,7 @@ export class Landing {
     let outcome = await land();
     if (outcome?.kind === 'candidate-lost' && (await this.#restoreForPush(effect, project)))
       outcome = await land();
-    if (outcome === undefined) return;
-    const answer: PushAnswer = outcome.kind === 'pushed' ? { kind: 'landed' } : outcome;
+    const answer = pushAnswer(outcome);
     await this.#answer({ kind: 'PushAnswered', project: id, target, entry, commit, answer });
   }
 
@@ -195,6 +194,12 @@ export class Landing {
   async #answer(command: GateCommand): Promise<void> {
     await this.#options.coordinator().perform({ kind: 'Gate', command });
   }
+}
+
+function pushAnswer(outcome: Awaited<ReturnType<GateRepository['land']>>): PushAnswer {
+  // It is wanted again if who paused the gate has resumed it since.
+  if (outcome === undefined) return { kind: 'unknown', message: 'it was not wanted when its turn came' };
+  return outcome.kind === 'pushed' ? { kind: 'landed' } : outcome;
 }
 
 function mergeAnswer(

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { isPushWanted } from '../../../coordinator/gate/state.js';
 import {
   GateCore,
   at,
@@ -246,6 +247,54 @@ test('an entry that is ejected while its push rests leaves once the target was l
   expect(core.phase(1)).toBe('pushing');
   expect(effectKinds(asked.effects)).toEqual(['FetchToVerify']);
   expect(kinds(core.fetched().events)).toEqual(['GatePushFailed', 'GateEjected']);
+});
+
+const ejecting = { kind: 'Eject', ...at, entry: entryId(1), by: 'grace' } as const;
+const pausing = { kind: 'Pause', ...at, by: 'grace' } as const;
+const isWanted = ({ gates }: GateCore): boolean => isPushWanted(gates, { ...at, commit: mergeOf(1) });
+
+test.each([
+  ['ejected', ejecting, ['GatePushFailed', 'GateEjected']],
+  ['kept back by a pause', pausing, ['GatePushFailed']],
+] as const)('an entry %s before its push was made is not pushed any more', (_how, command, events) => {
+  const core = queueOf(1);
+  core.test(1);
+  expect(isWanted(core)).toBe(true);
+  expect(effectKinds(core.turn(command).effects)).toEqual(['FetchToVerify']);
+  expect(isWanted(core)).toBe(false);
+  core.pushAnswered(1, { kind: 'unknown', message: 'it was not wanted when its turn came' });
+  expect(kinds(core.fetched().events)).toEqual(events);
+});
+
+test.each([
+  ['an ejection', ejecting],
+  ['a pause', pausing],
+])('a fetch from before %s does not settle the push that was made since', (_what, command) => {
+  const core = queueOf(1);
+  core.test(1);
+  seen(core, foreign);
+  const { doubts } = core.presence.targets.get(core.gate)!;
+  core.turn(command);
+  const late = core.turn({
+    kind: 'FetchAnswered',
+    ...at,
+    doubt: doubts,
+    known: tip,
+    candidate: mergeOf(1),
+    answer: { kind: 'fetched', tip, isForward: true, containsCandidate: false, by: [] },
+  });
+  expect(late.events).toEqual([]);
+  expect(kinds(core.pushAnswered(1, { kind: 'landed' }).events)).toEqual(['GateLanded']);
+});
+
+test('a push that was not made because of a pause is made soon after it', () => {
+  const core = queueOf(1);
+  core.test(1);
+  core.turn(pausing);
+  core.turn({ kind: 'Resume', ...at, by: 'grace' });
+  core.pushAnswered(1, { kind: 'unknown', message: 'it was not wanted when its turn came' });
+  expect(core.fetched().events).toEqual([]);
+  expect(effectKinds(core.pass(5_000).effects)).toEqual(['Push']);
 });
 
 test('a fetch that answers an older doubt proves nothing', () => {

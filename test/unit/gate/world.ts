@@ -173,10 +173,12 @@ export class World {
         return;
       case 'Push': {
         const { entry, commit, expected } = effect;
-        if (!isKilled && !isPushWanted(this.core.gates, { ...at, commit })) return;
-        const isDone = !hasTrouble || this.#roll(2) === 0;
+        const isWanted = isKilled || isPushWanted(this.core.gates, { ...at, commit });
+        const isDone = isWanted && (!hasTrouble || this.#roll(2) === 0);
         const pushed = isDone ? this.git.push(commit, expected) : undefined;
-        const isPushing = isPushWanted(this.core.gates, { ...at, commit });
+        const isPushing = this.core.gate.entries.some(
+          ({ phase }) => phase.kind === 'pushing' && phase.candidate.commit === commit,
+        );
         if (isKilled && !isPushing && pushed?.kind === 'landed') this.late.add(entry);
         const told =
           hasTrouble || pushed === undefined ? ({ kind: 'unknown', message: 'broken' } as const) : pushed;
