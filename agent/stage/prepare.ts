@@ -7,6 +7,7 @@
  *
  * The lines run side by side: the box only needs the slot's directories. When one fails the others are given up.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Assignment } from '../../shared/model/agent.js';
 import type { GitCredential } from '../../shared/git/credential.js';
 import type { PlannedService } from '../../shared/model/pipeline.js';
@@ -34,8 +35,8 @@ export async function prepare(context: AttemptContext): Promise<Box> {
     both.abort(error);
     throw error;
   });
-  const filling = fill(context, slot, signal);
   const boxing = openBox(context, { slot, resolving }, signal);
+  const filling = afterTheRequest().then(() => fill(context, slot, signal));
   try {
     const [, { box, ready }] = await Promise.all([filling, boxing, knowing, noting]);
     await workspaces.giveTo(slot, box.owner);
@@ -48,6 +49,15 @@ export async function prepare(context: AttemptContext): Promise<Box> {
     if (boxed.status === 'fulfilled') await removeUnused(context, boxed.value.box);
     throw error;
   }
+}
+
+/**
+ * Filling begins with starting git, which holds up this process for 2 ms and more. The request for the container is on its way
+ * after two turns of the loop (its connection, its bytes), and the daemon works while git does.
+ */
+async function afterTheRequest(): Promise<void> {
+  await nextTurn();
+  await nextTurn();
 }
 
 async function makeSlot({ stop, tools, ref }: AttemptContext): Promise<SlotDirectories> {

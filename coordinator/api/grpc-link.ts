@@ -87,6 +87,8 @@ class Link {
   readonly #checked = new Recent<string, { readonly held: Promise<unknown>; readonly untilMs: number }>(256);
   /** Acknowledgements of one step's chunks are given in order, so each waits for the one before it. */
   readonly #chains = new Map<string, Promise<void>>();
+  /** Reports that have become durable in the turn that just ended, by attempt: its last one says it of all. */
+  readonly #durable = new Map<string, { readonly ref: AttemptRef; readonly n: number }>();
   #inFlight = 0;
 
   constructor(services: Services, call: LinkCall, links: Links) {
@@ -201,7 +203,7 @@ class Link {
     const ref = attemptRefToWire(sent.ref);
     switch (answer.kind) {
       case 'reported':
-        this.#write({ report: { ref, acknowledged: answer.n } });
+        this.#acknowledge(sent.ref, answer.n);
         return;
       case 'report-wanted':
         this.#write({ report: { ref, wanted: answer.n } });
@@ -219,6 +221,19 @@ class Link {
       case 'delivery':
         throw new Error(`a report was answered ${answer.kind}`);
     }
+  }
+
+  /** A turn's answers come one after the other; what follows them is one message for each attempt. */
+  #acknowledge(ref: AttemptRef, n: number): void {
+    if (this.#durable.size === 0) {
+      queueMicrotask(() => {
+        for (const one of this.#durable.values()) {
+          this.#write({ report: { ref: attemptRefToWire(one.ref), acknowledged: one.n } });
+        }
+        this.#durable.clear();
+      });
+    }
+    this.#durable.set(attemptKey(ref), { ref, n });
   }
 
   /**

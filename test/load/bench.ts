@@ -1,6 +1,7 @@
 /**
  * `npm run bench [-- SECTION…]`: what Gantry costs beside doing the same without it, measured in turns in one run and
- * printed as a Markdown table. Sections: start stages line flood artifacts host docker core; all without arguments.
+ * printed as a Markdown table. Sections: start stages line flood artifacts host docker
+ * scheduling core; all without arguments.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { cpus, tmpdir } from 'node:os';
@@ -12,11 +13,22 @@ import { recordDocker } from './recorded-socket.js';
 import { startFleet } from './fleet.js';
 import { measureFlood, measureLine } from './logs.js';
 import { Report } from './measure.js';
+import { measureScheduling } from './scheduling.js';
 import { measureStages } from './stages.js';
 import { measureStart } from './start.js';
 import { measureThroughput } from './throughput.js';
 
-const sections = ['start', 'stages', 'line', 'flood', 'artifacts', 'host', 'docker', 'core'] as const;
+const sections = [
+  'start',
+  'stages',
+  'line',
+  'flood',
+  'artifacts',
+  'host',
+  'docker',
+  'scheduling',
+  'core',
+] as const;
 type Section = (typeof sections)[number];
 
 /** Multiplies the number of rounds; a quiet machine deserves more than 1. */
@@ -37,13 +49,15 @@ function chosen(): ReadonlySet<Section> {
 async function main(): Promise<void> {
   const wanted = chosen();
   const report = new Report();
-  const image = await ensureTestImage('bash');
+  const isContained = [...wanted].some((one) => one !== 'scheduling' && one !== 'core');
+  const image = isContained ? await ensureTestImage('bash') : '';
   if (['start', 'stages', 'line', 'flood', 'artifacts'].some((one) => wanted.has(one as Section))) {
     await measureOneAgent(wanted, image, report);
   }
   if (wanted.has('host')) await measureThroughput({ executor: 'host', image, stages: rounds(200), report });
   if (wanted.has('docker'))
     await measureThroughput({ executor: 'docker', image, stages: rounds(24), report });
+  if (wanted.has('scheduling')) await measureScheduling({ runs: rounds(60), stagesPerRun: 250, report });
   if (wanted.has('core')) await measureCore({ agents: 10_000, waiting: 1_000_000, report });
   process.stdout.write(`${report.markdown()}\n${cpus().length} cores, Node ${process.versions.node}.\n`);
 }

@@ -39,8 +39,9 @@ export function cpuBetween(before: CpuTimes, after: CpuTimes, count: number): st
   }
   return [...sums]
     .map(
-      ([name, { own, children }]) =>
-        `${name} ${own.toFixed(0)}${children < 1 ? '' : ` + ${children.toFixed(0)}`} ms`,
+      ([name, { own, children }]) => `${name} ${shown(own)}${children < 1 ? '' : ` + ${shown(children)}`} ms`,
     )
     .join(', ');
 }
+
+const shown = (value: number): string => value.toFixed(value < 10 ? 2 : 0);
