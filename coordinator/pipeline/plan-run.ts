@@ -31,7 +31,7 @@ function withoutDeployments(
     before = left.size;
     for (const { number, needs } of stages) if (needs.some((need) => left.has(need))) left.add(number);
   }
-  const condition: Condition = { kind: 'never', text: `a run of kind ${event} deploys nothing` };
+  const condition: Condition = { kind: 'never', text: `deployments are made from the remote, and this is a run of kind ${event}` };
   return stages.map((stage) => (left.has(stage.number) ? { ...stage, condition } : stage));
 }
 
