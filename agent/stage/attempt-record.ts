@@ -12,7 +12,6 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { open, mkdir, readdir, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { AttemptRef } from '../../shared/model/ids.js';
-import { spreadChildren } from '../workspace/spread.js';
 import { applyLine, foldRecord, type AttemptState, type RecordLine } from './attempt-state.js';
 
 const recordName = 'record.jsonl';
@@ -151,7 +150,6 @@ async function writeAll(file: FileHandle, text: Buffer, at: number): Promise<voi
 /** All records below `parent`, oldest first; what was being made or deleted is cleared away. */
 export async function loadRecords(parent: string): Promise<readonly AttemptRecord[]> {
   await mkdir(parent, { recursive: true, mode: 0o700 });
-  await spreadChildren(parent);
   const records: AttemptRecord[] = [];
   for (const name of await readdir(parent)) {
     const directory = join(parent, name);

@@ -34,6 +34,22 @@ describe('slots', () => {
     await slots.swept();
   });
 
+  test('are there for more at once than were made ahead, and what was made ahead is not left to the next process', async () => {
+    const slots = await Slots.open(data);
+    const made = await Promise.all([1, 2, 3, 4, 5].map((stage) => slots.create({ ...ref, stage })));
+    for (const { root } of made) expect((await readdir(root)).sort()).toEqual(['out', 'workspace']);
+    expect(await slots.list()).toHaveLength(5);
+    await writeFile(path.join(made[0]!.workspace, 'file'), '');
+    await expect.poll(() => readdir(path.join(data, 'spares'))).toHaveLength(2);
+    const next = await Slots.open(data);
+    expect(await readdir(path.join(data, 'spares'))).toHaveLength(2);
+    await Promise.all([slots.swept(), next.swept()]);
+    expect(await readdir(path.join(data, 'trash'))).toEqual([]);
+    const again = await next.create({ ...ref, stage: 1 });
+    expect(await readdir(again.workspace)).toEqual([]);
+    await next.swept();
+  });
+
   test('that are discarded are out of the way at once and gone soon, whatever is in them', async () => {
     const slots = await Slots.open(data);
     const slot = await slots.create(ref);
