@@ -54,8 +54,8 @@ export class KeptTrees {
       await copyTree(path.join(this.#options.directory, name), gitDir);
       return true;
     } catch {
-      // Evicted meanwhile, or damaged from outside: it is fetched again.
-      this.#kept.delete(name);
+      // Evicted meanwhile, damaged from outside, or the disk is full: it is fetched again.
+      await this.#drop(name).catch(() => undefined);
       return false;
     }
   }
@@ -81,9 +81,13 @@ export class KeptTrees {
   async evictOldest(): Promise<boolean> {
     const oldest = this.#kept.keys().next();
     if (oldest.done === true) return false;
-    this.#kept.delete(oldest.value);
-    await this.#options.discard(path.join(this.#options.directory, oldest.value));
+    await this.#drop(oldest.value);
     return true;
+  }
+
+  async #drop(name: string): Promise<void> {
+    this.#kept.delete(name);
+    await this.#options.discard(path.join(this.#options.directory, name));
   }
 
   #bytes(): number {

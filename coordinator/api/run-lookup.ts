@@ -48,7 +48,8 @@ export async function resolveRun(services: Services, selector: Selector, reach: 
   const ended = await services.history.index.find(selector.run, 10, (row) => reach.has(row.projectId));
   const found = [...new Set([...live, ...ended.map((row) => row.run)])];
   const [only, ...others] = found;
-  if (only === undefined) throw new ApiError('not-found', `no run begins with ${selector.run}`);
+  if (only === undefined)
+    throw new ApiError('not-found', `no run begins with ${selector.run}: \`gantry runs\` lists them`);
   if (others.length > 0) {
     throw new ApiError(
       'invalid',
