@@ -31,7 +31,10 @@ function withoutDeployments(
     before = left.size;
     for (const { number, needs } of stages) if (needs.some((need) => left.has(need))) left.add(number);
   }
-  const condition: Condition = { kind: 'never', text: `deployments are made from the remote, and this is a run of kind ${event}` };
+  const condition: Condition = {
+    kind: 'never',
+    text: `deployments are made from the remote, and this is a run of kind ${event}`,
+  };
   return stages.map((stage) => (left.has(stage.number) ? { ...stage, condition } : stage));
 }
 
