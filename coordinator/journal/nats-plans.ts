@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { gunzip, gzip, gzipSync } from 'node:zlib';
 
-import { NatsError, StorageType, type ObjectStore } from 'nats';
+import { headers, NatsError, StorageType, type ObjectStore } from 'nats';
 
 import { parseRunId, type RunId } from '../../shared/model/ids.js';
 import type { Plan } from '../../shared/model/pipeline.js';
@@ -16,6 +16,8 @@ import type { PlanStore } from './plans.js';
 const compress = promisify(gzip);
 const inflate = promisify(gunzip);
 
+/** Of an object's chunks. A plan that is one of them is stored in one round trip. */
+const chunkBytes = 256 * 1024;
 const answerWithinMs = 15_000;
 /** Below it compressing takes less than changing to another thread and back: 0.1 ms. */
 const atOnceLength = 16 * 1024;
@@ -33,6 +35,36 @@ export async function natsPlanStore(options: {
   );
   const manager = await link.nc.jetstreamManager({ checkAPI: false });
   const purging = mayPurge(link, replicas);
+  const stream = `OBJ_${names.plansBucket}`;
+
+  /**
+   * As the client's object store would (NATS ADR-20), which asks for an older object, waits, stores the chunk, waits, and stores
+   * what describes it: 1.7 ms of the 12 from a submit to its container. Here both go at once, in this order; and the
+   * chunk's subject is the run's, where putting it again replaces it, so that there is nothing to ask for and to purge.
+   */
+  const putAtOnce = async (run: RunId, bytes: Uint8Array, description: string): Promise<void> => {
+    const replacing = headers();
+    replacing.set('Nats-Rollup', 'sub');
+    const about = {
+      ...{ bucket: names.plansBucket, name: run, nuid: run, description, size: bytes.length, chunks: 1 },
+      digest: `SHA-256=${urlSafe(createHash('sha256').update(bytes).digest('base64'))}`,
+      mtime: new Date().toISOString(),
+      deleted: false,
+      options: { max_chunk_size: chunkBytes },
+    };
+    const publish = (subject: string, payload: Uint8Array): Promise<unknown> =>
+      js.publish(subject, payload, { headers: replacing });
+    const chunk = `$O.${names.plansBucket}.C.${run}`;
+    const stored = await Promise.allSettled([
+      publish(chunk, bytes),
+      publish(descriptionSubject(names, run), Buffer.from(JSON.stringify(about))),
+    ]);
+    const failed = stored.find((each) => each.status === 'rejected');
+    if (failed === undefined) return;
+    // No list would name a chunk that nothing describes. What fails here too is told by the first failure.
+    await manager.streams.purge(stream, { filter: chunk }).catch(() => undefined);
+    throw failed.reason;
+  };
 
   return {
     async put(plan) {
@@ -44,7 +76,11 @@ export async function natsPlanStore(options: {
       if (!purging && (await ask(link, () => store.info(plan.run)))?.description === description) return;
       const bytes =
         json.length < atOnceLength ? gzipSync(json, { level: 1 }) : await compress(json, { level: 1 });
-      const options = { max_chunk_size: 256 * 1024 };
+      if (purging && bytes.length <= chunkBytes) {
+        await ask(link, () => putAtOnce(plan.run, bytes, description));
+        return;
+      }
+      const options = { max_chunk_size: chunkBytes };
       await ask(link, () => store.putBlob({ name: plan.run, description, options }, bytes));
     },
     async get(run) {
@@ -61,9 +97,8 @@ export async function natsPlanStore(options: {
       if (there === null) return;
       if (!there.deleted) await ask(link, () => store.delete(run));
       // The object store leaves a tombstone for each name, for ever.
-      const name = Buffer.from(run).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
-      const filter = `$O.${names.plansBucket}.M.${name}`;
-      await ask(link, () => manager.streams.purge(`OBJ_${names.plansBucket}`, { filter }));
+      const filter = descriptionSubject(names, run);
+      await ask(link, () => manager.streams.purge(stream, { filter }));
     },
     async list() {
       const objects = await ask(link, () => store.list());
@@ -74,6 +109,12 @@ export async function natsPlanStore(options: {
     },
   };
 }
+
+const urlSafe = (base64: string): string => base64.replaceAll('+', '-').replaceAll('/', '_');
+
+/** Where what describes an object is stored. */
+const descriptionSubject = (names: NatsNames, run: RunId): string =>
+  `$O.${names.plansBucket}.M.${urlSafe(Buffer.from(run).toString('base64'))}`;
 
 /** The client's object store waits for ever for chunks that a break swallowed; all of these may be done twice. */
 function ask<T>(link: NatsLink, once: () => Promise<T>): Promise<T> {

@@ -200,7 +200,10 @@ describe('plans', () => {
     expect(large.pipelineText.length).toBeGreaterThan(3_000_000);
     await plans.put(large);
     await plans.put(large);
+    await plans.put(plan(2, 'small'));
     await plans.put(plan(2, 'small ü'));
+    const store = await link.nc.jetstream().views.os(names.plansBucket);
+    expect(await store.info(runId(2))).toMatchObject({ chunks: 1, deleted: false });
     expect(await plans.get(runId(1))).toEqual(large);
     expect(await plans.get(runId(2))).toEqual(plan(2, 'small ü'));
     expect(await plans.get(runId(3))).toBeUndefined();
