@@ -341,7 +341,7 @@ describe('kill -9', () => {
     const commit = await app.push('one');
     await eventually('its first step', async () => (await app.log('staging', 'begin')).length === 2);
     await deployer.kill();
-    await rm(deployer.data, { recursive: true, force: true });
+    await deployer.end();
     const { run } = await app.deployed('staging', commit, 'unknown', 60_000);
     await mailTo(ops, 'lost', 'staging', 'gantry environments settle staging');
     await app.release('staging');

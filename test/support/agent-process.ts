@@ -3,6 +3,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { loadIdentity } from '../../agent/session/identity.js';
 import { eventually } from './eventually.js';
 import { agentMain, cleanEnv, type Up } from './installation.js';
 
@@ -71,6 +72,9 @@ export class AgentProcess {
         30_000,
       );
     }
+    // One that was killed for good leaves the scripts of its steps in memory.
+    const { agent } = await loadIdentity(this.data);
+    await rm(join('/dev/shm', `gantry-${agent}`), { recursive: true, force: true });
     await rm(this.data, { recursive: true, force: true });
   }
 }
