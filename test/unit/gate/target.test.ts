@@ -266,6 +266,17 @@ test.each([
   expect(kinds(core.fetched().events)).toEqual(events);
 });
 
+/** The answer to a fetch that looked before the first entry's push. */
+const withoutTheCandidate = (doubts: number) =>
+  ({
+    kind: 'FetchAnswered',
+    ...at,
+    doubt: doubts,
+    known: tip,
+    candidate: mergeOf(1),
+    answer: { kind: 'fetched', tip, isForward: true, containsCandidate: false, by: [] },
+  }) as const;
+
 test.each([
   ['an ejection', ejecting],
   ['a pause', pausing],
@@ -275,14 +286,7 @@ test.each([
   seen(core, foreign);
   const { doubts } = core.presence.targets.get(core.gate)!;
   core.turn(command);
-  const late = core.turn({
-    kind: 'FetchAnswered',
-    ...at,
-    doubt: doubts,
-    known: tip,
-    candidate: mergeOf(1),
-    answer: { kind: 'fetched', tip, isForward: true, containsCandidate: false, by: [] },
-  });
+  const late = core.turn(withoutTheCandidate(doubts));
   expect(late.events).toEqual([]);
   expect(kinds(core.pushAnswered(1, { kind: 'landed' }).events)).toEqual(['GateLanded']);
 });
@@ -319,14 +323,7 @@ test('a fetch from before a landing does not take the landing back', () => {
   seen(core, mergeOf(1));
   const { doubts } = core.presence.targets.get(core.gate)!;
   core.pushAnswered(1, { kind: 'landed' });
-  const late = core.turn({
-    kind: 'FetchAnswered',
-    ...at,
-    doubt: doubts,
-    known: tip,
-    candidate: mergeOf(1),
-    answer: { kind: 'fetched', tip, isForward: true, containsCandidate: false, by: [] },
-  });
+  const late = core.turn(withoutTheCandidate(doubts));
   expect(late.events).toEqual([]);
   expect(effectKinds(late.effects)).toEqual(['FetchToVerify']);
   expect(core.gate.tip).toBe(mergeOf(1));
