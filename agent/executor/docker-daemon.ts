@@ -1,4 +1,6 @@
 /** The connection to the Docker daemon, and what its errors mean. */
+import { Agent } from 'node:http';
+import { inspect } from 'node:util';
 import Docker from 'dockerode';
 import { diskError } from './disk-error.js';
 import { ExecutorError } from './executor.js';
@@ -6,7 +8,31 @@ import { ExecutorError } from './executor.js';
 export type DockerConnection = Docker.DockerOptions;
 
 /** Without options: `DOCKER_HOST`, else the local socket. Docker contexts are not read. */
-export const connectDocker = (connection: DockerConnection | undefined): Docker => new Docker(connection);
+export function connectDocker(connection: DockerConnection | undefined): Docker {
+  if (!isLocal(connection)) return new Docker(connection);
+  // `agent` is an option of docker-modem that dockerode's types leave out.
+  const local: DockerConnection & { readonly agent: Agent } = {
+    agent: new LocalConnections(),
+    ...connection,
+  };
+  return new Docker(local);
+}
+
+const isLocal = (connection: DockerConnection = {}): boolean =>
+  connection.socketPath !== undefined ||
+  (connection.host === undefined && /^(?:unix:|$)/.test(process.env['DOCKER_HOST'] ?? ''));
+
+/** A few connections to the local socket stay: a stage on an idle agent finds one. Node's own agent keeps them for 5 s. */
+class LocalConnections extends Agent {
+  constructor() {
+    super({ keepAlive: true, maxFreeSockets: 4 });
+  }
+
+  /** docker-modem inspects the options of each request, whether it logs them or not; sockets are a large graph. */
+  [inspect.custom](): string {
+    return this.constructor.name;
+  }
+}
 
 interface DaemonError {
   readonly statusCode?: unknown;

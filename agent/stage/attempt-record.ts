@@ -24,7 +24,7 @@ export const attemptName = (ref: AttemptRef): string => `${ref.run}-${ref.stage}
 export class AttemptRecord {
   /** Of the record and the log indexes. */
   readonly directory: string;
-  readonly #file: FileHandle;
+  readonly #file: Promise<FileHandle>;
   #state: AttemptState;
   /** Length of whole lines in the file. */
   #bytes: number;
@@ -32,9 +32,10 @@ export class AttemptRecord {
   #writing: Promise<void> | undefined;
   #syncing: Promise<void> | undefined;
 
-  private constructor(directory: string, file: FileHandle, state: AttemptState, bytes: number) {
+  private constructor(directory: string, file: Promise<FileHandle>, state: AttemptState, bytes: number) {
     this.directory = directory;
     this.#file = file;
+    file.catch(() => undefined); // Seen by whoever needs the file.
     this.#state = state;
     this.#bytes = bytes;
   }
@@ -53,7 +54,7 @@ export class AttemptRecord {
       // At once, as a slot's directories: a container waits for it, and each turn of the thread pool is 0.3 ms.
       mkdirSync(directory, { recursive: true, mode: 0o700 });
       writeFileSync(path, text, { mode: 0o600 });
-      return new AttemptRecord(directory, await open(path, 'r+'), state, text.length);
+      return new AttemptRecord(directory, open(path, 'r+'), state, text.length);
     } catch (error) {
       await rm(directory, { recursive: true, force: true });
       throw error;
@@ -74,7 +75,7 @@ export class AttemptRecord {
     if (state === undefined) return undefined;
     const file = await open(join(directory, recordName), 'r+');
     await file.truncate(bytes);
-    return new AttemptRecord(directory, file, state, bytes);
+    return new AttemptRecord(directory, Promise.resolve(file), state, bytes);
   }
 
   get state(): AttemptState {
@@ -98,15 +99,20 @@ export class AttemptRecord {
     await this.#writing;
     // A sync under way may have begun before the last line was written; the one after it has not.
     if (this.#syncing !== undefined) await this.#syncing;
-    this.#syncing ??= this.#file.datasync().finally(() => {
-      this.#syncing = undefined;
-    });
+    this.#syncing ??= this.#file
+      .then((file) => file.datasync())
+      .finally(() => {
+        this.#syncing = undefined;
+      });
     await this.#syncing;
   }
 
   async close(): Promise<void> {
     await this.#writing?.catch(() => undefined);
-    await this.#file.close();
+    await this.#file.then(
+      (file) => file.close(),
+      () => undefined,
+    );
   }
 
   /** The attempt is over for this agent: nothing of it is loaded again. */
@@ -124,12 +130,12 @@ export class AttemptRecord {
         this.#waiting = [];
         const text = Buffer.from(lines.map((line) => `${JSON.stringify(line)}\n`).join(''));
         try {
-          await writeAll(this.#file, text, this.#bytes);
+          await writeAll(await this.#file, text, this.#bytes);
         } catch (error) {
           // A line must not be missing among later ones: these come first when the next one is appended. What was
           // written of them is overwritten then, and cut by a load.
           this.#waiting = [...lines, ...this.#waiting];
-          await this.#file.truncate(this.#bytes).catch(() => undefined);
+          await this.#file.then((file) => file.truncate(this.#bytes)).catch(() => undefined);
           throw error;
         }
         this.#bytes += text.length;

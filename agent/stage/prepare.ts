@@ -5,7 +5,8 @@
  *     images, pulled if needed ───┴─ box, services ───────────────────┤   (the box: from a likely image meanwhile)
  *     secrets ────────────────────────────────────────────────────────┘
  *
- * The lines run side by side: the box only needs the slot's directories. When one fails the others are given up.
+ * The lines run side by side: the box only needs the slot's directories. When one fails the others are given up. With a likely image
+ * the box is asked for before anything else: 2 to 3 ms of 11 from submit to that request (npm run bench -- start).
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Assignment } from '../../shared/model/agent.js';
@@ -25,17 +26,21 @@ export async function prepare(context: AttemptContext): Promise<Box> {
   const { workspaces } = context.tools;
   const both = new AbortController();
   const signal = AbortSignal.any([stop.wanted, both.signal]);
-  const resolving = resolveImages(context, signal);
+  const likely = likelyReady(context);
+  const resolving = likely ?? resolveImages(context, signal);
   const knowing = context.secrets.get(signal);
   // Nothing waits for this line: a slot that the record does not know of is made anew by the next process.
   const noting = record.append({ kind: 'preparing' });
   // Looked at below, unless something else fails before.
-  for (const each of [resolving, knowing, noting]) each.catch(() => undefined);
+  for (const each of [Promise.resolve(resolving), knowing, noting]) each.catch(() => undefined);
   const slot = await makeSlot(context).catch((error: unknown) => {
     both.abort(error);
     throw error;
   });
-  const boxing = openBox(context, { slot, resolving }, signal);
+  const boxing =
+    likely === undefined
+      ? openBox(context, slot, resolving, signal)
+      : openLikely(context, { slot, likely }, signal);
   const filling = afterTheRequest().then(() => fill(context, slot, signal));
   try {
     const [, { box, ready }] = await Promise.all([filling, boxing, knowing, noting]);
@@ -129,26 +134,34 @@ interface Opened {
 
 async function openBox(
   context: AttemptContext,
-  from: { readonly slot: SlotDirectories; readonly resolving: Promise<Ready> },
+  slot: SlotDirectories,
+  resolving: Ready | Promise<Ready>,
   signal: AbortSignal,
 ): Promise<Opened> {
-  const open = async (ready: Ready, until: AbortSignal): Promise<Opened> => {
-    until.throwIfAborted();
-    const spec = boxSpec(context, from.slot, ready, progressOf(context));
-    return { box: await context.tools.executor.openBox(spec, until), ready };
-  };
-  const likely = likelyReady(context);
-  if (likely === undefined) return open(await from.resolving, signal);
+  const ready = await resolving;
+  signal.throwIfAborted();
+  const spec = boxSpec(context, slot, ready, progressOf(context));
+  return { box: await context.tools.executor.openBox(spec, signal), ready };
+}
+
+/** From the likely image; the daemon is asked for the box first, on its warm connection, and for the image after it. */
+async function openLikely(
+  context: AttemptContext,
+  from: { readonly slot: SlotDirectories; readonly likely: Ready },
+  signal: AbortSignal,
+): Promise<Opened> {
+  const { slot, likely } = from;
   const guess = new AbortController();
-  const opening = open(likely, AbortSignal.any([signal, guess.signal]));
+  const opening = openBox(context, slot, likely, AbortSignal.any([signal, guess.signal]));
+  // Looked at once the image is known.
+  opening.catch(() => undefined);
   const giveUp = async (why: unknown): Promise<void> => {
     guess.abort(why);
     const opened = await opening.catch(() => undefined);
     if (opened !== undefined) await removeUnused(context, opened.box);
   };
-  // Looked at once the image is known.
-  opening.catch(() => undefined);
-  const ready = await from.resolving.catch(async (error: unknown) => {
+  await afterTheRequest();
+  const ready = await resolveImages(context, signal).catch(async (error: unknown) => {
     await giveUp(error);
     throw error;
   });
@@ -158,7 +171,7 @@ async function openBox(
   } else {
     await giveUp(new Error('the image is another than it was the last time'));
   }
-  return open(ready, signal);
+  return openBox(context, slot, ready, signal);
 }
 
 /**

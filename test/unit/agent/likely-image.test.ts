@@ -30,6 +30,14 @@ it('opens the box while the image is looked up, and begins no step before it is 
   expect(boxes()).toEqual(['sha256:of-busybox']);
 });
 
+it('asks for the box before it looks up the image: both wait for the same daemon', async () => {
+  await begin();
+  await world.machine.step(1);
+  const { calls } = world.trace;
+  expect(calls.indexOf('openBox')).toBeGreaterThanOrEqual(0);
+  expect(calls.indexOf('openBox')).toBeLessThan(calls.indexOf('resolve busybox'));
+});
+
 it('opens another box when the image is another by now', async () => {
   world.machine.likely.set('busybox', 'sha256:old');
   const release = world.trace.holdAt('resolve busybox');
