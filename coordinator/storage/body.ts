@@ -1,7 +1,7 @@
 import { decodeAwsChunked } from './aws-chunked.js';
 import type { ChunkVerifier } from './aws-chunked.js';
 import { Digests, promisesOf } from './digests.js';
-import type { VerifiedDigests } from './digests.js';
+import type { TagKind, VerifiedDigests } from './digests.js';
 import { S3Error } from './errors.js';
 import type { S3Request } from './request.js';
 import { chunkSignature, sameText, trailerSignature } from './s3-signature.js';
@@ -20,10 +20,11 @@ export interface Body {
 /** S3's limit for one put or part. */
 const maxBodyBytes = 5 * 1024 ** 3;
 
-export function bodyOf(request: S3Request, proof: PayloadProof): Body {
+export function bodyOf(request: S3Request, proof: PayloadProof, tag: TagKind = 'md5'): Body {
   const bytes = declaredBytes(request, proof);
   if (bytes > maxBodyBytes) throw new S3Error('EntityTooLarge', 'one put or part has at most 5 GiB');
-  const digests = new Digests(promisesOf(request.headers, proof.kind === 'sha256' ? proof.hex : undefined));
+  const promises = promisesOf(request.headers, proof.kind === 'sha256' ? proof.hex : undefined);
+  const digests = new Digests(promises, tag);
   let trailer: ReadonlyMap<string, string> = new Map();
   request.accept();
   // Giving up in the middle must not destroy the connection: the client is still owed the answer.

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { Crc32, Crc32c, Crc64Nvme } from './crc.js';
 import type { RunningChecksum } from './crc.js';
@@ -22,9 +22,12 @@ export interface BodyPromises {
   readonly checksums: ReadonlyMap<string, string | undefined>;
 }
 
+/** What a body's entity tag is: its MD5, as S3 tools expect of an object, or a name that says nothing of it and costs nothing. */
+export type TagKind = 'md5' | 'opaque';
+
 export interface VerifiedDigests {
-  /** MD5, hexadecimal: the entity tag. */
-  readonly md5: string;
+  /** 32 hexadecimal digits. */
+  readonly tag: string;
   /** Header name to base64 value, of those that the client promised. */
   readonly checksums: Readonly<Record<string, string>>;
 }
@@ -47,15 +50,16 @@ export function promisesOf(headers: ReadonlyMap<string, string>, sha256: string 
   };
 }
 
-/** Computes what was promised, and the MD5, which is the entity tag, while the body passes by; nothing else, since each costs time. */
+/** Computes what was promised, and the entity tag, while the body passes by; nothing else, since each costs time. */
 export class Digests {
   readonly #promises: BodyPromises;
-  readonly #md5 = createHash('md5');
+  readonly #md5: Hash | undefined;
   readonly #sha256: Hash | undefined;
   readonly #checksums: ReadonlyMap<string, RunningChecksum>;
 
-  constructor(promises: BodyPromises) {
+  constructor(promises: BodyPromises, tag: TagKind) {
     this.#promises = promises;
+    this.#md5 = tag === 'md5' || promises.md5 !== undefined ? createHash('md5') : undefined;
     this.#sha256 = promises.sha256 === undefined ? undefined : createHash('sha256');
     this.#checksums = new Map(
       [...promises.checksums.keys()].flatMap((name) => {
@@ -66,21 +70,21 @@ export class Digests {
   }
 
   update(bytes: Uint8Array): void {
-    this.#md5.update(bytes);
+    this.#md5?.update(bytes);
     this.#sha256?.update(bytes);
     for (const checksum of this.#checksums.values()) checksum.update(bytes);
   }
 
   /** Throws unless everything promised is true. */
   verify(trailer: ReadonlyMap<string, string>): VerifiedDigests {
-    const md5 = this.#md5.digest();
+    const md5 = this.#md5?.digest();
     if (this.#sha256 !== undefined && this.#sha256.digest('hex') !== this.#promises.sha256) {
       throw new S3Error(
         'XAmzContentSHA256Mismatch',
         'the body does not have the SHA-256 that x-amz-content-sha256 promises',
       );
     }
-    if (this.#promises.md5 !== undefined && this.#promises.md5 !== md5.toString('base64')) {
+    if (this.#promises.md5 !== undefined && this.#promises.md5 !== md5?.toString('base64')) {
       throw new S3Error('BadDigest', 'the body does not have the MD5 that content-md5 promises');
     }
     const checksums: Record<string, string> = {};
@@ -92,7 +96,7 @@ export class Digests {
       }
       checksums[name] = actual;
     }
-    return { md5: md5.toString('hex'), checksums };
+    return { tag: (md5 ?? randomBytes(16)).toString('hex'), checksums };
   }
 }
 

@@ -19,8 +19,8 @@ export async function putObject(call: Call, bucket: Bucket, key: string): Promis
   check(await bucket.objects.head(key));
   const body = bodyOf(call.request, call.proof);
   const { path, record } = await writeTemporary(call.buckets.temporary, async (file) => {
-    const { md5, checksums } = await writeBody(file, body);
-    const content = { bytes: body.bytes, etag: md5, checksums };
+    const { tag, checksums } = await writeBody(file, body);
+    const content = { bytes: body.bytes, etag: tag, checksums };
     return { v: 1, key, ...content, modifiedAt: Date.now(), ...described };
   });
   await bucket.objects.commit(key, path, check);

@@ -45,6 +45,10 @@ export function parseRequest(message: IncomingMessage, accept: () => void): S3Re
 /** The first value of a query parameter. */
 export const queryOf = (request: S3Request, name: string): string | undefined => request.query.get(name)?.[0];
 
+/** Signed in its query: by someone who holds a URL and no credentials. */
+export const isPresigned = (request: S3Request): boolean =>
+  request.query.has('X-Amz-Signature') || request.query.has('X-Amz-Algorithm');
+
 function parseQuery(text: string): ReadonlyMap<string, readonly string[]> {
   const query = new Map<string, string[]>();
   for (const pair of text.split('&')) {

@@ -1,7 +1,7 @@
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { getCanonicalHeaders, getSigningKey, SignatureV4Base } from '@smithy/signature-v4';
 import { S3Error } from './errors.js';
-import { queryOf } from './request.js';
+import { isPresigned, queryOf } from './request.js';
 import type { S3Request } from './request.js';
 
 /** How the body of an accepted request proves itself. */
@@ -107,7 +107,7 @@ export function sameText(a: string, b: string): boolean {
 
 function readClaim(request: S3Request): Claim {
   const authorization = request.headers.get('authorization');
-  const inQuery = request.query.has('X-Amz-Signature') || request.query.has('X-Amz-Algorithm');
+  const inQuery = isPresigned(request);
   if (authorization !== undefined && inQuery) {
     throw new S3Error('InvalidArgument', 'the request is signed twice: in its headers and in its query');
   }

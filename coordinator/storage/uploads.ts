@@ -68,8 +68,8 @@ export class Uploads {
 
   async putPart(upload: Upload, part: number, body: Body): Promise<ObjectRecord> {
     const { path, record } = await writeTemporary(this.temporary, async (file) => {
-      const { md5, checksums } = await writeBody(file, body);
-      return partRecord(upload.key, { bytes: body.bytes, etag: md5, checksums });
+      const { tag, checksums } = await writeBody(file, body);
+      return partRecord(upload.key, { bytes: body.bytes, etag: tag, checksums });
     });
     await this.keepPart(upload, part, path);
     return record;

@@ -102,6 +102,35 @@ describe('multipart uploads', () => {
     expect(readdirSync(directory).filter((name) => /^\d+$/.test(name))).toEqual(['00002', '00007']);
   });
 
+  it('take parts by URL, whose tags name them and say nothing of their content, unless a digest is promised', async () => {
+    const key = 'parts/by-url';
+    const id = await tools.store.createMultipart(key);
+    const big = randomBytes(5 * MiB);
+    const putByUrl = async (number: number, body: Buffer, headers: Record<string, string> = {}) => {
+      const url = await tools.store.presignPart(key, id, number, { expiresSeconds: 60 });
+      return fetch(url.reveal(), { method: 'PUT', body, headers });
+    };
+    const tagOf = (answer: Response): string => answer.headers.get('etag') ?? '';
+    const md5Of = (body: Buffer): string => Buffer.from(md5(body), 'hex').toString('base64');
+
+    const replaced = tagOf(await putByUrl(1, big));
+    const first = tagOf(await putByUrl(1, big));
+    expect(first).toMatch(/^"[0-9a-f]{32}"$/);
+    expect(new Set([first, replaced, `"${md5(big)}"`]).size).toBe(3);
+    expect((await putByUrl(2, Buffer.from('end'), { 'content-md5': md5Of(big) })).status).toBe(400);
+    const last = tagOf(await putByUrl(2, Buffer.from('end'), { 'content-md5': md5Of(Buffer.from('end')) }));
+    expect(last).toBe(`"${md5('end')}"`);
+
+    const parts = (tag: string) => [
+      { part: 1, etag: tag },
+      { part: 2, etag: last },
+    ];
+    await expect(tools.store.completeMultipart(key, id, parts(replaced))).rejects.toThrow('InvalidPart');
+    await tools.store.completeMultipart(key, id, parts(first));
+    const whole = await tools.store.getBytes(key, { maxBytes: 6 * MiB });
+    expect(whole.equals(Buffer.concat([big, Buffer.from('end')]))).toBe(true);
+  });
+
   it('refuse small parts in the middle, and numbers out of range', async () => {
     const id = await begin('parts/small');
     const etag = etagOf(await part('parts/small', id, 1, Buffer.from('x')));

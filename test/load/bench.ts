@@ -73,7 +73,7 @@ async function measureOneAgent(wanted: ReadonlySet<Section>, image: string, repo
       if (wanted.has('stages')) await measureStages({ ...common, rounds: rounds(8) });
       if (wanted.has('line')) await measureLine(common);
       if (wanted.has('flood')) await measureFlood({ ...common, rounds: rounds(3) });
-      if (wanted.has('artifacts')) await measureArtifacts({ ...common, rounds: rounds(2) });
+      if (wanted.has('artifacts')) await measureArtifacts({ ...common, rounds: rounds(5) });
     } finally {
       await fleet.stop();
     }
