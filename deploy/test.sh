@@ -74,7 +74,13 @@ of_agents() {
   docker network ls -q --no-trunc --filter label=gantry.agent
 }
 
-# What is left behind: containers and networks that were not there before, processes whose files lie in our temporary directory.
+# Directories of agents in memory, for the scripts of steps (agent/executor/in-directory.ts).
+in_memory() { find /dev/shm /run -maxdepth 1 -name 'gantry-*' 2>/dev/null || true; }
+
+note_before() { { of_agents; in_memory; } >"$work/before"; }
+
+# What is left behind: containers, networks and directories in memory that were not there before, processes whose files lie in
+# our temporary directory.
 leftovers() {
   local found=0 id
   if docker_answers; then
@@ -90,6 +96,9 @@ leftovers() {
     echo "process $pid: $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null)"; found=1
   done
   local file
+  for file in $(in_memory); do
+    grep -qxF "$file" "$work/before" || { echo "in memory $file"; found=1; }
+  done
   for file in "$TMPDIR"/gantry*; do
     [ ! -e "$file" ] || { echo "temporary $file"; found=1; }
   done
@@ -121,7 +130,7 @@ if [ -z "$only" ] || [ "$only" != static ] && [ "$only" != unit ]; then
     docker_ready && [ -s "$work/dockerd.pid" ] && started_docker=1
     docker_answers || die "no Docker daemon answers and none could be started"
   fi
-  of_agents >"$work/before"
+  note_before
   if [ "$only" != quickstart ] && [ "$only" != story ]; then
     started_rgw=1
     rgw=$(test/support/ceph-rgw.sh up "$work/rgw")
@@ -132,7 +141,7 @@ if [ -z "$only" ] || [ "$only" != static ] && [ "$only" != unit ]; then
       say "$part tests"; run_vitest "$part"
       # Now, so that it is known whose it is.
       check "nothing left behind by $part tests" leftovers
-      of_agents >"$work/before"
+      note_before
     fi
   done
   if [ -n "$only" ] && ! is_part "$only"; then

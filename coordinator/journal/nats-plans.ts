@@ -46,7 +46,12 @@ export async function natsPlanStore(options: {
     const replacing = headers();
     replacing.set('Nats-Rollup', 'sub');
     const about = {
-      ...{ bucket: names.plansBucket, name: run, nuid: run, description, size: bytes.length, chunks: 1 },
+      bucket: names.plansBucket,
+      name: run,
+      nuid: run,
+      description,
+      size: bytes.length,
+      chunks: 1,
       digest: `SHA-256=${urlSafe(createHash('sha256').update(bytes).digest('base64'))}`,
       mtime: new Date().toISOString(),
       deleted: false,
